@@ -1,0 +1,170 @@
+//! Why there is no connection.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use super::{BoxError, Source};
+
+/// What was described to the builder cannot be used. Told when the socket is built, not later.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The endpoint is not an absolute `ws`, `wss`, `http` or `https` URL.
+    #[error("the endpoint URL cannot be used: {0}")]
+    Url(Arc<str>),
+    /// A header name or value is not legal HTTP.
+    #[error("a header cannot be sent: {0}")]
+    Header(Arc<str>),
+    /// The params have a form that a query string cannot carry.
+    #[error("the params cannot be sent: {0}")]
+    Params(Arc<str>),
+    /// No transport was given, and the crate was built without one of its own.
+    #[error("no transport: enable the feature `websocket`, or give one with `transport(..)`")]
+    NoTransport,
+    /// `connect()` and `start()` spawn the driver, which takes a tokio runtime.
+    #[error("no tokio runtime here: start the socket inside one, or spawn `driver()` yourself")]
+    NoRuntime,
+}
+
+/// Why there is no connection: an attempt that failed, or a connection that ended.
+///
+/// The same type stands in [`Status`](crate::Status), in [`Telemetry`](crate::Telemetry) and in errors.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The socket could not be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The server, or something before it, refused the handshake. It is all here: status, headers, body.
+    #[error("{0}")]
+    Refused(Box<Refusal>),
+    /// The auth token was offered as a subprotocol and the server did not answer it (N-18).
+    #[error(
+        "the server did not accept the auth token's subprotocol: set `auth_token: true` on the socket's \
+         `websocket` option of the endpoint (Phoenix 1.8 or later)"
+    )]
+    SubprotocolUnanswered,
+    /// The answer to the handshake is not a WebSocket's.
+    #[error("the server's handshake is not valid: {0}")]
+    Handshake(Arc<str>),
+    /// The server's certificate does not verify.
+    #[error("the server's certificate cannot be trusted: {0}")]
+    Certificate(#[source] Source),
+    /// The attempt took longer than the connect timeout.
+    #[error("connecting took too long")]
+    Timeout,
+    /// A params, token or header closure of yours failed.
+    #[error("a params, token or header closure failed: {0}")]
+    Provider(#[source] Source),
+    /// The connection could not be made, or broke.
+    #[error("the connection failed: {0}")]
+    Transport(#[source] Source),
+    /// The server closed the connection with a close frame.
+    #[error("the server closed the connection with code {code}{}{reason}", if .reason.is_empty() { "" } else { ": " })]
+    ClosedByServer {
+        /// The close code; 1005 where the frame had none.
+        code: u16,
+        /// The reason, often empty.
+        reason: Arc<str>,
+    },
+    /// The connection ended without a close frame.
+    #[error("the connection ended without a close frame")]
+    Ended,
+    /// No answer to a heartbeat came in time.
+    #[error("the server did not answer the heartbeat in time")]
+    HeartbeatTimeout,
+    /// This side closed it: `disconnect()`, `close()`, or the last handle dropped.
+    #[error("the socket was closed by this side")]
+    Closed,
+}
+
+impl ConnectError {
+    /// A failure of the connection, around any error or sentence. For [transports](crate::Transport) of your own.
+    pub fn transport(error: impl Into<BoxError>) -> Self {
+        ConnectError::Transport(error.into().into())
+    }
+}
+
+/// What the server answered to a refused handshake.
+#[derive(Clone)]
+pub struct Refusal {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Refusal {
+    /// A refusal, as a transport saw it.
+    pub fn new(status: StatusCode, headers: HeaderMap, body: impl Into<Bytes>) -> Self {
+        Refusal { status, headers, body: body.into() }
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The response's headers.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// The response's body, of which at most 64 KiB are kept.
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// `Retry-After` in seconds, where the server sent it so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        let seconds = self.headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+        Some(Duration::from_secs(seconds))
+    }
+}
+
+impl fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refusal")
+            .field("status", &self.status)
+            .field("headers", &self.headers.len())
+            .field("body", &format_args!("{} bytes", self.body.len()))
+            .finish()
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the server refused the connection with HTTP {}", self.status)?;
+        f.write_str(match self.status.as_u16() {
+            401 | 403 => ": it does not accept these params, token or headers",
+            404 => ": there is no socket at this URL",
+            429 | 503 => ": it asks to come back later",
+            300..=399 => ": it points elsewhere, and redirects are not followed",
+            _ => "",
+        })
+    }
+}
+
+/// Wrapped around the error of a params, token or header closure: do not try again.
+///
+/// ```
+/// # use phoenix_streams::{BoxError, Stop};
+/// async fn token() -> Result<String, BoxError> {
+///     Err(Stop::new("logged out"))?
+/// }
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Stop(BoxError);
+
+impl Stop {
+    /// Wraps an error, or a sentence.
+    pub fn new(error: impl Into<BoxError>) -> Self {
+        Stop(error.into())
+    }
+
+    pub(crate) fn into_inner(self) -> BoxError {
+        self.0
+    }
+}

@@ -1,0 +1,165 @@
+//! Errors of the operations on a channel.
+
+use std::sync::Arc;
+
+use super::{ConnectError, DecodeError, EncodeError};
+use crate::message::{Message, Reply};
+
+/// Items of a stream that were dropped because its reader was too slow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0} items were lost: the reader was too slow")]
+pub struct Lagged(pub u64);
+
+/// Why a join did not succeed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// The server refused the join. The channel stops; a later `join` tries again.
+    #[error("the server refused the join: {}", .0.payload())]
+    Refused(Reply),
+    /// The server's channel crashed in `join/3`. The channel stays wanted and rejoins by its backoff.
+    #[error("the server's channel crashed while joining; it will be tried again")]
+    Crashed(Reply),
+    /// No answer in time. The channel stays wanted, and joins when it can.
+    #[error("the join was not answered in time; the channel stays wanted")]
+    Timeout,
+    /// The channel was left meanwhile.
+    #[error("the channel was left")]
+    Left,
+    /// The server closed the channel, or the socket was closed for good.
+    #[error("the channel was closed")]
+    Closed,
+    /// The socket has stopped trying, for this cause.
+    #[error("the socket has stopped: {0}")]
+    Stopped(#[source] Arc<ConnectError>),
+    /// The params could not be encoded.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// The reply was not what you decode it to; for functions of one `?` chain.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+}
+
+/// Why a push has no reply.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum PushError {
+    /// The server replied with status `error`.
+    #[error("the server rejected the push: {}", .0.payload())]
+    Rejected(Reply),
+    /// It was sent, and no reply came in time. Delivery is unknown.
+    #[error("the push was sent but not answered in time")]
+    Timeout,
+    /// It was sent, and the connection or channel was lost before a reply. Delivery is unknown.
+    #[error("the connection or channel was lost after the push was sent")]
+    Disconnected,
+    /// It was never sent; trying again is safe.
+    #[error("the push was not sent: {0}")]
+    NotSent(NotSent),
+    /// The payload could not be encoded; nothing was sent.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// The reply was not what you decode it to; for functions of one `?` chain.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+}
+
+impl PushError {
+    /// Whether the server certainly has not seen the push, so that sending it again cannot send it twice.
+    pub fn is_not_sent(&self) -> bool {
+        matches!(self, PushError::NotSent(_) | PushError::Encode(_))
+    }
+}
+
+/// Why something was never sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotSent {
+    /// Too much already waits for the channel to join.
+    #[error("too many pushes already wait for the join")]
+    BufferFull,
+    /// The channel was never joined, or its join was refused.
+    #[error("the channel is not joined: call `join` first")]
+    NotJoined,
+    /// The channel was left.
+    #[error("the channel was left")]
+    Left,
+    /// The server closed the channel, or the socket was closed for good.
+    #[error("the channel or socket was closed")]
+    Closed,
+    /// It waited for the connection or the join until its deadline.
+    #[error("its deadline passed while it waited for the connection or the join")]
+    Timeout,
+}
+
+/// Why a cast was not written.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum CastError {
+    /// It was never sent; trying again is safe.
+    #[error("the cast was not sent: {0}")]
+    NotSent(NotSent),
+    /// The payload could not be encoded; nothing was sent.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+}
+
+/// Why a leave was not acknowledged. The channel is closed on this side in any case.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum LeaveError {
+    /// The server did not acknowledge in time.
+    #[error("the leave was not acknowledged in time; the channel is closed on this side")]
+    Timeout,
+    /// The connection was lost before the acknowledgement, which ends the channel too.
+    #[error("the connection was lost before the leave was acknowledged; the channel is closed")]
+    Disconnected,
+}
+
+/// Something to tell in a stream of events. None of these ends the stream.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum EventError {
+    /// This many messages were dropped here, because the stream was not read fast enough.
+    #[error("{0} messages were lost: the stream was not read fast enough")]
+    Lagged(u64),
+    /// The channel is not joined and will not be by itself. The stream stays, for a later `join`.
+    #[error("{0}")]
+    NotJoined(NotJoined),
+    /// A payload that does not decode to the stream's type.
+    #[error("a payload of `{}` does not decode: {source}", .message.event())]
+    Decode {
+        /// The message, for another try.
+        message: Message,
+        /// What was wrong.
+        #[source]
+        source: DecodeError,
+    },
+}
+
+/// Why a channel is not joined.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotJoined {
+    /// The connection was lost. The channel rejoins when it is back.
+    #[error("the connection was lost: {0}")]
+    ConnectionLost(#[source] Arc<ConnectError>),
+    /// The server's channel crashed, with this payload (or this answer to the join). It rejoins by its backoff.
+    #[error("the server's channel crashed: {0}")]
+    Crashed(crate::Payload),
+    /// The server refused the join. The channel stops until the next `join`.
+    #[error("the server refused the join: {}", .0.payload())]
+    Refused(Reply),
+    /// The server did not answer the join in time. The channel rejoins by its backoff.
+    #[error("the join was not answered in time")]
+    TimedOut,
+    /// The server no longer knows the channel, as its answer to a push said. It rejoins by its backoff.
+    #[error("the server does not know the channel any more")]
+    UnmatchedTopic,
+    /// The rejoin attempts are used up. The channel stops until the next `join`.
+    #[error("the rejoin attempts are used up")]
+    GaveUp,
+    /// The socket has stopped trying. The channel rejoins after the next `connect`.
+    #[error("the socket has stopped: {0}")]
+    Stopped(#[source] Arc<ConnectError>),
+}

@@ -1,0 +1,133 @@
+//! What arrives on a channel: messages, and replies to what was sent.
+
+use std::{fmt, sync::Arc};
+
+use serde::de::Deserialize;
+
+use crate::{error::DecodeError, payload::Payload};
+
+/// A topic, such as `room:lobby`.
+pub type Topic = Arc<str>;
+
+/// A message of a channel: a push or a broadcast of the server.
+///
+/// Topic and event are shared with the subscription it came through, the payload with the chunk it arrived in
+/// (of at most 8 KiB, or the payload's own size): a message is cheap to clone and to keep.
+#[derive(Clone)]
+pub struct Message {
+    names: Arc<Names>,
+    payload: Payload,
+}
+
+/// Topic and event, written once for a whole subscription.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Names {
+    pub(crate) topic: Topic,
+    pub(crate) event: Box<str>,
+}
+
+impl Message {
+    pub(crate) fn new(names: Arc<Names>, payload: Payload) -> Self {
+        Message { names, payload }
+    }
+
+    /// The topic it arrived on.
+    pub fn topic(&self) -> &str {
+        &self.names.topic
+    }
+
+    /// The event name.
+    pub fn event(&self) -> &str {
+        &self.names.event
+    }
+
+    /// The payload, unparsed.
+    pub fn payload(&self) -> &Payload {
+        &self.payload
+    }
+
+    /// The payload alone.
+    pub fn into_payload(self) -> Payload {
+        self.payload
+    }
+
+    /// Decodes the payload: [`Payload::json`].
+    ///
+    /// # Errors
+    /// As [`Payload::json`].
+    pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, DecodeError> {
+        self.payload.json()
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("topic", &self.topic())
+            .field("event", &self.event())
+            .field("payload", &self.payload)
+            .finish()
+    }
+}
+
+/// The answer of the server to a push or a join.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Reply {
+    status: Status,
+    payload: Payload,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum Status {
+    Ok,
+    Error,
+    Other(Arc<str>),
+}
+
+impl Reply {
+    pub(crate) fn new(status: &str, payload: Payload) -> Self {
+        let status = match status {
+            "ok" => Status::Ok,
+            "error" => Status::Error,
+            other => Status::Other(other.into()),
+        };
+        Reply { status, payload }
+    }
+
+    /// The status: `ok`, `error`, or any other word the server's application chose.
+    pub fn status(&self) -> &str {
+        match &self.status {
+            Status::Ok => "ok",
+            Status::Error => "error",
+            Status::Other(status) => status,
+        }
+    }
+
+    /// The response, unparsed.
+    pub fn payload(&self) -> &Payload {
+        &self.payload
+    }
+
+    /// Decodes the response: [`Payload::json`].
+    ///
+    /// # Errors
+    /// As [`Payload::json`].
+    pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, DecodeError> {
+        self.payload.json()
+    }
+
+    /// The `reason` of a response `{"reason": ".."}`, as Phoenix' own refusals carry it.
+    pub(crate) fn reason(&self) -> Option<String> {
+        #[derive(serde::Deserialize)]
+        struct Why {
+            reason: String,
+        }
+        self.json::<Why>().ok().map(|why| why.reason)
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply").field("status", &self.status()).field("payload", &self.payload).finish()
+    }
+}

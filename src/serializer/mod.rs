@@ -1,0 +1,154 @@
+//! Messages to frames and back.
+
+mod scan;
+mod v2;
+
+use std::{any::Any, borrow::Cow, fmt, sync::Arc};
+
+use bytes::Bytes;
+
+pub use v2::V2;
+
+use crate::{
+    error::{DecodeError, EncodeError},
+    message::Topic,
+    payload::{Kind, Payload},
+    transport::Frame,
+};
+
+/// One message, with all that stands around its payload.
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    /// The ref of the join this belongs to.
+    pub join_ref: Option<Arc<str>>,
+    /// The ref that a reply repeats.
+    pub r#ref: Option<Arc<str>>,
+    /// The topic.
+    pub topic: Topic,
+    /// The event name.
+    pub event: Arc<str>,
+    /// The payload; of a `phx_reply` it is `{"status": .., "response": ..}`, or [`Payload::binary_reply`].
+    pub payload: Payload,
+}
+
+/// Turns messages into frames and frames into messages. [`V2`] is Phoenix' own; implement it for a server that
+/// speaks another encoding.
+///
+/// A serializer that is not JSON hands its payloads over as JSON text or as bytes.
+pub trait Serializer: Send + Sync + 'static {
+    /// The protocol version asked of the server, as `vsn`.
+    fn vsn(&self) -> &str;
+
+    /// The frame to send.
+    ///
+    /// # Errors
+    /// A message that this encoding cannot express; the push or join it belongs to fails with it.
+    fn encode(&self, message: &Envelope) -> Result<Frame, EncodeError>;
+
+    /// The message in a received frame.
+    ///
+    /// # Errors
+    /// A frame that is none; it is dropped and told in the telemetry, and the connection stays.
+    fn decode(&self, frame: Frame) -> Result<Envelope, DecodeError>;
+}
+
+/// A message about to be sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outgoing<'a> {
+    pub(crate) join_ref: Option<u64>,
+    pub(crate) reference: Option<u64>,
+    pub(crate) topic: &'a str,
+    pub(crate) event: &'a str,
+    pub(crate) payload: &'a Payload,
+}
+
+/// A message just received, borrowed from its frame.
+#[derive(Clone, Debug)]
+pub(crate) struct Incoming<'a> {
+    pub(crate) join_ref: Option<Cow<'a, str>>,
+    pub(crate) reference: Option<Cow<'a, str>>,
+    pub(crate) topic: Cow<'a, str>,
+    pub(crate) event: Cow<'a, str>,
+    pub(crate) body: Body<'a>,
+}
+
+/// A payload within the bytes it arrived in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Body<'a> {
+    pub(crate) owner: &'a Bytes,
+    pub(crate) bytes: &'a [u8],
+    pub(crate) kind: Kind,
+}
+
+/// Payloads shorter than this are copied out of what they arrived in, so that keeping one keeps little else.
+pub(crate) const SLICE_FROM: usize = 1024;
+
+impl Body<'_> {
+    /// A payload that may be kept.
+    pub(crate) fn to_payload(self) -> Payload {
+        let bytes = if self.bytes.len() < SLICE_FROM {
+            Bytes::copy_from_slice(self.bytes)
+        } else {
+            self.owner.slice_ref(self.bytes)
+        };
+        Payload::new(bytes, self.kind)
+    }
+}
+
+/// The serializer in use. The built-in one has a path of its own that allocates nothing.
+pub(crate) enum Codec {
+    V2,
+    Custom(Box<dyn Serializer>),
+}
+
+impl Codec {
+    pub(crate) fn new<S: Serializer>(serializer: S) -> Self {
+        if (&serializer as &dyn Any).is::<V2>() { Codec::V2 } else { Codec::Custom(Box::new(serializer)) }
+    }
+
+    pub(crate) fn vsn(&self) -> &str {
+        match self {
+            Codec::V2 => v2::VSN,
+            Codec::Custom(serializer) => serializer.vsn(),
+        }
+    }
+
+    pub(crate) fn encode(&self, message: Outgoing<'_>) -> Result<Frame, EncodeError> {
+        match self {
+            Codec::V2 => v2::encode(message),
+            Codec::Custom(serializer) => serializer.encode(&Envelope {
+                join_ref: message.join_ref.map(|number| number.to_string().into()),
+                r#ref: message.reference.map(|number| number.to_string().into()),
+                topic: message.topic.into(),
+                event: message.event.into(),
+                payload: message.payload.clone(),
+            }),
+        }
+    }
+
+    /// Decodes a frame and hands the message on while it is borrowed.
+    pub(crate) fn decode<R>(&self, frame: Frame, then: impl FnOnce(Incoming<'_>) -> R) -> Result<R, DecodeError> {
+        match self {
+            Codec::V2 => v2::decode(&frame).map(then),
+            Codec::Custom(serializer) => serializer.decode(frame).map(|message| {
+                then(Incoming {
+                    join_ref: message.join_ref.as_deref().map(Cow::Borrowed),
+                    reference: message.r#ref.as_deref().map(Cow::Borrowed),
+                    topic: Cow::Borrowed(&message.topic),
+                    event: Cow::Borrowed(&message.event),
+                    body: Body {
+                        owner: message.payload.whole(),
+                        bytes: message.payload.whole(),
+                        kind: message.payload.kind(),
+                    },
+                })
+            }),
+        }
+    }
+}
+
+impl fmt::Debug for Codec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Codec({})", self.vsn())
+    }
+}

@@ -1,0 +1,188 @@
+//! Phoenix' serializer of `vsn` 2.0.0: JSON arrays as text, and three kinds of binary frame.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+use super::{Body, Envelope, Incoming, Outgoing, Serializer, scan};
+use crate::{
+    error::{DecodeError, EncodeError},
+    payload::{Kind, Payload},
+    transport::Frame,
+};
+
+pub(super) const VSN: &str = "2.0.0";
+
+const PUSH: u8 = 0;
+const REPLY: u8 = 1;
+const BROADCAST: u8 = 2;
+
+/// Phoenix' own serializer, `vsn` 2.0.0. The default.
+///
+/// Text frames are `[join_ref, ref, topic, event, payload]`; a [binary](crate::Binary) payload makes a binary frame,
+/// whose topic, event and refs may have at most 255 bytes each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct V2;
+
+impl Serializer for V2 {
+    fn vsn(&self) -> &str {
+        VSN
+    }
+
+    fn encode(&self, message: &Envelope) -> Result<Frame, EncodeError> {
+        frame(message.join_ref.as_deref(), message.r#ref.as_deref(), &message.topic, &message.event, &message.payload)
+    }
+
+    fn decode(&self, frame: Frame) -> Result<Envelope, DecodeError> {
+        decode(&frame).map(|incoming| Envelope {
+            join_ref: incoming.join_ref.map(Into::into),
+            r#ref: incoming.reference.map(Into::into),
+            topic: incoming.topic.into(),
+            event: incoming.event.into(),
+            payload: incoming.body.to_payload(),
+        })
+    }
+}
+
+pub(super) fn encode(message: Outgoing<'_>) -> Result<Frame, EncodeError> {
+    let (mut join_ref, mut reference) = (itoa::Buffer::new(), itoa::Buffer::new());
+    frame(
+        message.join_ref.map(|number| join_ref.format(number)),
+        message.reference.map(|number| reference.format(number)),
+        message.topic,
+        message.event,
+        message.payload,
+    )
+}
+
+fn frame(
+    join_ref: Option<&str>,
+    reference: Option<&str>,
+    topic: &str,
+    event: &str,
+    payload: &Payload,
+) -> Result<Frame, EncodeError> {
+    if payload.is_binary() {
+        return binary(join_ref, reference, topic, event, payload.as_bytes()).map(Frame::Binary);
+    }
+    let mut text = Vec::with_capacity(payload.as_bytes().len() + topic.len() + event.len() + 48);
+    text.push(b'[');
+    for reference in [join_ref, reference] {
+        serde_json::to_writer(&mut text, &reference).map_err(EncodeError::new)?;
+        text.push(b',');
+    }
+    for name in [topic, event] {
+        serde_json::to_writer(&mut text, name).map_err(EncodeError::new)?;
+        text.push(b',');
+    }
+    text.extend_from_slice(payload.as_bytes());
+    text.push(b']');
+    Ok(Frame::Text(text.into()))
+}
+
+fn binary(
+    join_ref: Option<&str>,
+    reference: Option<&str>,
+    topic: &str,
+    event: &str,
+    data: &[u8],
+) -> Result<Bytes, EncodeError> {
+    // W-13: in a binary frame an absent join_ref reads as "", which the server drops without a word.
+    let join_ref = join_ref.ok_or_else(|| EncodeError::new("a binary payload outside of a joined channel"))?;
+    let fields = [("join_ref", join_ref), ("ref", reference.unwrap_or_default()), ("topic", topic), ("event", event)];
+    let mut bytes = Vec::with_capacity(5 + data.len() + fields.iter().map(|(_, text)| text.len()).sum::<usize>());
+    bytes.push(PUSH);
+    for (name, text) in fields {
+        let len = u8::try_from(text.len()).map_err(|_| {
+            EncodeError::new(format!("the {name} has {} bytes; with a binary payload 255 is the most", text.len()))
+        })?;
+        bytes.push(len);
+    }
+    for (_, text) in fields {
+        bytes.extend_from_slice(text.as_bytes());
+    }
+    bytes.extend_from_slice(data);
+    Ok(bytes.into())
+}
+
+pub(super) fn decode(frame: &Frame) -> Result<Incoming<'_>, DecodeError> {
+    match frame {
+        Frame::Text(text) => {
+            let found = scan::scan(text).map_err(DecodeError::new)?;
+            Ok(Incoming {
+                join_ref: found.join_ref,
+                reference: found.reference,
+                topic: found.topic,
+                event: found.event,
+                body: Body { owner: text, bytes: found.payload, kind: Kind::Json },
+            })
+        }
+        Frame::Binary(bytes) => decode_binary(bytes).map_err(DecodeError::new),
+        Frame::Close { .. } => Err(DecodeError::new("a close frame is not a message")),
+    }
+}
+
+fn decode_binary(frame: &Bytes) -> Result<Incoming<'_>, &'static str> {
+    let mut reader = Reader(frame);
+    let incoming = |join_ref, reference, topic, event, bytes, kind| Incoming {
+        join_ref,
+        reference,
+        topic,
+        event,
+        body: Body { owner: frame, bytes, kind },
+    };
+    match reader.byte()? {
+        PUSH => {
+            let [join_ref, topic, event] = reader.fields()?;
+            Ok(incoming(present(join_ref), None, topic.into(), event.into(), reader.0, Kind::Binary))
+        }
+        REPLY => {
+            let [join_ref, reference, topic] = [reader.byte()?, reader.byte()?, reader.byte()?];
+            let status = reader.byte()?;
+            let [join_ref, reference, topic] = [reader.text(join_ref)?, reader.text(reference)?, reader.text(topic)?];
+            let body = reader.0;
+            reader.text(status)?;
+            let event = Cow::Borrowed(crate::core::event::REPLY);
+            Ok(incoming(present(join_ref), present(reference), topic.into(), event, body, Kind::Reply(status)))
+        }
+        BROADCAST => {
+            let [topic, event] = reader.fields()?;
+            Ok(incoming(None, None, topic.into(), event.into(), reader.0, Kind::Binary))
+        }
+        _ => Err("a binary frame of unknown kind"),
+    }
+}
+
+/// W-17: a length of zero means none.
+fn present(text: &str) -> Option<Cow<'_, str>> {
+    (!text.is_empty()).then_some(Cow::Borrowed(text))
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn byte(&mut self) -> Result<u8, &'static str> {
+        let (first, rest) = self.0.split_first().ok_or("a binary frame that is cut short")?;
+        self.0 = rest;
+        Ok(*first)
+    }
+
+    fn text(&mut self, len: u8) -> Result<&'a str, &'static str> {
+        let (text, rest) = self.0.split_at_checked(len.into()).ok_or("a binary frame that is cut short")?;
+        self.0 = rest;
+        std::str::from_utf8(text).map_err(|_| "a binary frame whose names are not UTF-8")
+    }
+
+    /// Lengths first, then the texts back to back (W-10).
+    fn fields<const N: usize>(&mut self) -> Result<[&'a str; N], &'static str> {
+        let mut lens = [0; N];
+        for len in &mut lens {
+            *len = self.byte()?;
+        }
+        let mut texts = [""; N];
+        for (text, len) in texts.iter_mut().zip(lens) {
+            *text = self.text(len)?;
+        }
+        Ok(texts)
+    }
+}
