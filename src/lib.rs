@@ -7,6 +7,8 @@ mod error;
 mod message;
 mod payload;
 pub mod serializer;
+mod status;
+mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod transport;
@@ -20,6 +22,8 @@ pub use message::{Message, Reply, Topic};
 pub use payload::{Binary, IntoPayload, Payload};
 pub use serde_json::json;
 pub use serializer::{Serializer, V2};
+pub use status::{ChannelClosed, ChannelStatus, Status};
+pub use telemetry::Telemetry;
 #[cfg(feature = "websocket")]
 pub use transport::WebSocket;
 pub use transport::{BoxTransport, Transport};

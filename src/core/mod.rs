@@ -1,3 +1,305 @@
-//! The protocol.
+//! All of the protocol, and nothing else: no IO, no clock, no runtime, no subscribers.
+//!
+//! ```text
+//!   Command, frame, up, down, now  -->  Core  -->  Output (poll), frames (poll_transmit), messages (deliver)
+//! ```
+//!
+//! # The contract
+//! 1. After every call, drain [`Core::poll`]. While the connection has room, drain [`Core::poll_transmit`].
+//! 2. `now` never goes back. Call [`Core::handle_timeout`] no earlier than [`Core::poll_timeout`] says.
+//!
+//! Whoever waits for an answer is a token `T`, settled exactly once (law 4).
 
+mod channel;
+mod config;
 pub(crate) mod event;
+mod link;
+mod outbox;
+mod push;
+mod receive;
+pub(crate) mod refs;
+mod time;
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::Arc,
+};
+
+use self::{
+    channel::Channel,
+    link::Link,
+    outbox::{Out, Outbox},
+    time::{Timer, Timers},
+};
+pub(crate) use self::{config::Config, refs::Refs, time::Instant};
+use crate::{
+    error::{CastError, ConnectError, JoinError, LeaveError, NotJoined, PushError},
+    message::{Reply, Topic},
+    payload::Payload,
+    serializer::Codec,
+    status::{ChannelStatus, Status},
+    telemetry::Telemetry,
+    transport::Frame,
+};
+
+/// The identity of a channel handle. Never used again.
+pub(crate) type ChannelId = u64;
+
+/// What the handles ask for. Ids are refs of the socket's own counter.
+#[derive(Debug)]
+pub(crate) enum Command<T> {
+    Connect {
+        id: u64,
+        token: Option<T>,
+        deadline: Instant,
+    },
+    Disconnect {
+        code: u16,
+        reason: Arc<str>,
+        token: Option<T>,
+    },
+    Close {
+        token: Option<T>,
+    },
+    Register {
+        channel: ChannelId,
+        topic: Topic,
+    },
+    Join(Join<T>),
+    Leave {
+        channel: ChannelId,
+        token: Option<T>,
+        deadline: Instant,
+    },
+    Push(Push<T>),
+    /// The future of a connect, join, push or cast was dropped.
+    Cancel {
+        channel: Option<ChannelId>,
+        id: u64,
+    },
+    /// The last holder of the channel was dropped.
+    Forget {
+        channel: ChannelId,
+    },
+}
+
+#[derive(Debug)]
+pub(crate) struct Join<T> {
+    pub(crate) channel: ChannelId,
+    pub(crate) id: u64,
+    /// None where a rejoin keeps the params it has.
+    pub(crate) params: Option<Payload>,
+    /// None where nobody waits.
+    pub(crate) caller: Option<(T, Instant)>,
+    /// A fresh join even where one stands.
+    pub(crate) again: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Push<T> {
+    pub(crate) channel: ChannelId,
+    /// The ref it goes out under.
+    pub(crate) id: u64,
+    pub(crate) event: Arc<str>,
+    pub(crate) payload: Payload,
+    pub(crate) deadline: Instant,
+    pub(crate) token: T,
+    /// Settled by a reply, or as soon as it is written.
+    pub(crate) wants_reply: bool,
+}
+
+/// What the driver does next.
+#[derive(Debug)]
+pub(crate) enum Output<T> {
+    /// Open a connection; answer with `handle_open` or `handle_failed`.
+    Dial,
+    /// Drop the attempt in progress.
+    Abandon,
+    /// Flush these frames, close with this code and reason, and answer with `handle_hung_up`.
+    Hangup {
+        last: Vec<Frame>,
+        code: u16,
+        reason: Arc<str>,
+    },
+    Settle(T, Outcome),
+    Status(Status),
+    Channel(ChannelId, ChannelStatus),
+    /// Each stream of the channel is told once.
+    NotJoined(ChannelId, NotJoined),
+    /// From here on new streams of the channel belong to its next life.
+    Leaving(ChannelId),
+    /// The streams of the channel's present life end.
+    EndStreams(ChannelId),
+    /// The channel is forgotten.
+    Forgotten(ChannelId),
+    Telemetry(Telemetry),
+    /// Closed for good, and all is said.
+    Finished,
+}
+
+/// How a token is settled.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Connect(Result<(), ConnectError>),
+    Join(Result<Reply, JoinError>),
+    Push(Result<Reply, PushError>),
+    Cast(Result<(), CastError>),
+    Leave(Result<(), LeaveError>),
+    /// A disconnect or close is through.
+    Done,
+}
+
+#[derive(Debug)]
+pub(crate) struct Core<T> {
+    config: Config,
+    codec: Codec,
+    random: fastrand::Rng,
+    refs: Refs,
+    link: Link,
+    /// Attempts that have failed in a row.
+    tries: u32,
+    connects: Vec<Waiter<T>>,
+    /// Why there is no connection, since the last one.
+    last_cause: Option<Arc<ConnectError>>,
+    /// Connections hung up that have not ended yet, and who waits for that.
+    closing: usize,
+    closers: Vec<T>,
+    channels: BTreeMap<ChannelId, Channel<T>>,
+    topics: HashMap<Topic, ChannelId>,
+    /// Where the last message went: the next one often goes there too.
+    last_channel: Option<ChannelId>,
+    timers: Timers,
+    outbox: Outbox,
+    out: VecDeque<Output<T>>,
+}
+
+/// Someone who waits, until a deadline of their own.
+#[derive(Debug)]
+struct Waiter<T> {
+    id: u64,
+    token: T,
+    deadline: Instant,
+}
+
+/// What the core holds, for [`Stats`](crate::Stats).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Holdings {
+    pub(crate) channels: usize,
+    pub(crate) pending_pushes: usize,
+    pub(crate) callers: usize,
+    pub(crate) timers: usize,
+    pub(crate) outgoing_bytes: usize,
+}
+
+impl<T> Core<T> {
+    pub(crate) fn new(config: Config, codec: Codec, refs: Refs) -> Self {
+        Core {
+            random: fastrand::Rng::with_seed(config.seed),
+            config,
+            codec,
+            refs,
+            link: Link::Idle,
+            tries: 0,
+            connects: Vec::new(),
+            last_cause: None,
+            closing: 0,
+            closers: Vec::new(),
+            channels: BTreeMap::new(),
+            topics: HashMap::new(),
+            last_channel: None,
+            timers: Timers::default(),
+            outbox: Outbox::default(),
+            out: VecDeque::new(),
+        }
+    }
+
+    /// The next thing to do.
+    pub(crate) fn poll(&mut self) -> Option<Output<T>> {
+        self.out.pop_front()
+    }
+
+    /// When `handle_timeout` wants to be called next.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    pub(crate) fn handle_command(&mut self, now: Instant, command: Command<T>) {
+        match command {
+            Command::Connect { id, token, deadline } => self.connect(now, id, token, deadline),
+            Command::Disconnect { code, reason, token } => self.disconnect(now, code, reason, token),
+            Command::Close { token } => self.close(now, token),
+            Command::Register { channel, topic } => self.register(now, channel, topic),
+            Command::Join(join) => self.join(now, join),
+            Command::Leave { channel, token, deadline } => self.leave(channel, token, deadline),
+            Command::Push(push) => self.push(push),
+            Command::Cancel { channel: Some(channel), id } => self.cancel(channel, id),
+            Command::Cancel { channel: None, id } => self.cancel_connect(id),
+            Command::Forget { channel } => self.forget(now, channel),
+        }
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        while let Some(timer) = self.timers.pop_due(now) {
+            match timer {
+                Timer::Link => self.link_timeout(now),
+                Timer::Connect(id) => self.connect_timeout(id),
+                Timer::Channel(channel) => self.channel_timeout(now, channel),
+                Timer::Join(channel, id) => self.join_call_timeout(channel, id),
+                Timer::Push(channel, id) => self.push_timeout(channel, id),
+            }
+        }
+    }
+
+    /// The next frame for the connection, which must take it.
+    pub(crate) fn poll_transmit(&mut self, now: Instant) -> Option<Frame> {
+        if !self.link.is_open() {
+            return None;
+        }
+        loop {
+            let frame = match self.outbox.pop()? {
+                Out::Frame(frame) => Some(frame),
+                Out::Heartbeat(reference) => self.write_heartbeat(now, reference),
+                Out::Join(channel, join_ref) => self.write_join(now, channel, join_ref),
+                Out::Push(channel, id, _) => self.write_push(channel, id),
+            };
+            if frame.is_some() {
+                return frame;
+            }
+        }
+    }
+
+    /// Whether a connection is up, so that frames may come and go.
+    pub(crate) fn is_open(&self) -> bool {
+        self.link.is_open()
+    }
+
+    /// Bytes accepted and not yet handed to the connection.
+    pub(crate) fn outgoing_bytes(&self) -> usize {
+        self.outbox.bytes()
+    }
+
+    pub(crate) fn has_outgoing(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
+    /// Told where the answer of an operation stands that came after the end of everything.
+    pub(crate) fn holdings(&self) -> Holdings {
+        Holdings {
+            channels: self.channels.len(),
+            pending_pushes: self.channels.values().map(Channel::pending).sum(),
+            callers: self.channels.values().map(Channel::callers).sum::<usize>()
+                + self.connects.len()
+                + self.closers.len(),
+            timers: self.timers.len(),
+            outgoing_bytes: self.outbox.bytes(),
+        }
+    }
+
+    fn settle(&mut self, token: T, outcome: Outcome) {
+        self.out.push_back(Output::Settle(token, outcome));
+    }
+
+    fn tell(&mut self, telemetry: Telemetry) {
+        self.out.push_back(Output::Telemetry(telemetry));
+    }
+}

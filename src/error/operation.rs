@@ -156,6 +156,9 @@ pub enum NotJoined {
     /// The server no longer knows the channel, as its answer to a push said. It rejoins by its backoff.
     #[error("the server does not know the channel any more")]
     UnmatchedTopic,
+    /// The join cannot be encoded. The channel stops until the next `join`.
+    #[error(transparent)]
+    Unsendable(EncodeError),
     /// The rejoin attempts are used up. The channel stops until the next `join`.
     #[error("the rejoin attempts are used up")]
     GaveUp,

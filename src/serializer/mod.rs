@@ -7,6 +7,7 @@ use std::{any::Any, borrow::Cow, fmt, sync::Arc};
 
 use bytes::Bytes;
 
+pub(crate) use scan::reply;
 pub use v2::V2;
 
 use crate::{
@@ -96,14 +97,15 @@ impl Body<'_> {
 }
 
 /// The serializer in use. The built-in one has a path of its own that allocates nothing.
+#[derive(Clone)]
 pub(crate) enum Codec {
     V2,
-    Custom(Box<dyn Serializer>),
+    Custom(Arc<dyn Serializer>),
 }
 
 impl Codec {
     pub(crate) fn new<S: Serializer>(serializer: S) -> Self {
-        if (&serializer as &dyn Any).is::<V2>() { Codec::V2 } else { Codec::Custom(Box::new(serializer)) }
+        if (&serializer as &dyn Any).is::<V2>() { Codec::V2 } else { Codec::Custom(Arc::new(serializer)) }
     }
 
     pub(crate) fn vsn(&self) -> &str {

@@ -1,0 +1,377 @@
+//! The connection: dialing, open with its heartbeat, waiting, stopped, down, closed.
+
+use std::{mem, sync::Arc, time::Duration};
+
+use super::{
+    Core, Instant, Out, Outcome, Output, Timer, Waiter,
+    config::{AFTER_NORMAL_CLOSE, LONGEST_RETRY_AFTER, PROVEN_AFTER},
+    event,
+};
+use crate::{
+    error::{ConnectError, Refusal},
+    payload::Payload,
+    serializer::Outgoing,
+    status::Status,
+    telemetry::Telemetry,
+    transport::Frame,
+};
+
+#[derive(Debug)]
+pub(super) enum Link {
+    Idle,
+    Dialing { attempt: u32, deadline: Instant },
+    Open { since: Instant, proven: bool, heartbeat: Heartbeat },
+    Waiting { until: Instant },
+    Stopped { cause: Arc<ConnectError> },
+    Down,
+    Closed,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Heartbeat {
+    Off,
+    Idle {
+        due: Instant,
+    },
+    /// Wanted under this ref, and written if it is known when.
+    Awaiting {
+        reference: u64,
+        written: Option<Instant>,
+        dead: Instant,
+    },
+}
+
+/// What a cause means for the next attempt (law 9).
+enum Verdict {
+    Retry { no_sooner: Duration },
+    Stop,
+}
+
+impl Link {
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self, Link::Open { .. })
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match *self {
+            Link::Dialing { deadline, .. } => Some(deadline),
+            Link::Waiting { until } => Some(until),
+            Link::Open { heartbeat: Heartbeat::Idle { due }, .. } => Some(due),
+            Link::Open { heartbeat: Heartbeat::Awaiting { dead, .. }, .. } => Some(dead),
+            _ => None,
+        }
+    }
+}
+
+impl<T> Core<T> {
+    /// The dialed connection is open.
+    pub(crate) fn handle_open(&mut self, now: Instant) {
+        if !matches!(self.link, Link::Dialing { .. }) {
+            return;
+        }
+        let heartbeat =
+            self.config.heartbeat.map_or(Heartbeat::Off, |interval| Heartbeat::Idle { due: now + interval });
+        self.set_link(Link::Open { since: now, proven: false, heartbeat });
+        self.last_cause = None;
+        self.tell(Telemetry::Opened { transport: self.config.transport });
+        self.out.push_back(Output::Status(Status::Connected));
+        for waiter in self.take_connects() {
+            self.settle(waiter, Outcome::Connect(Ok(())));
+        }
+        self.join_wanted(now);
+    }
+
+    /// The attempt failed; `stop` if the user's closure said not to try again.
+    pub(crate) fn handle_failed(&mut self, now: Instant, cause: ConnectError, stop: bool) {
+        let Link::Dialing { attempt, .. } = self.link else { return };
+        let cause = Arc::new(cause);
+        self.tell(Telemetry::Failed { attempt, cause: cause.clone() });
+        self.retry_after(now, cause, stop);
+    }
+
+    /// The open connection ended by itself or by the server.
+    pub(crate) fn handle_lost(&mut self, now: Instant, cause: ConnectError) {
+        let Link::Open { .. } = self.link else { return };
+        let cause = Arc::new(cause);
+        self.end_open(now, &cause);
+        self.outbox.clear();
+        self.retry_after(now, cause, false);
+    }
+
+    /// A connection that was hung up has ended, or was given up.
+    pub(crate) fn handle_hung_up(&mut self) {
+        self.closing = self.closing.saturating_sub(1);
+        self.finish_closing();
+    }
+
+    pub(super) fn connect(&mut self, now: Instant, id: u64, token: Option<T>, deadline: Instant) {
+        match self.link {
+            Link::Open { .. } => {
+                if let Some(token) = token {
+                    self.settle(token, Outcome::Connect(Ok(())));
+                }
+                return;
+            }
+            Link::Closed => {
+                if let Some(token) = token {
+                    self.settle(token, Outcome::Connect(Err(ConnectError::Closed)));
+                }
+                return;
+            }
+            Link::Dialing { .. } | Link::Waiting { .. } => {}
+            Link::Idle | Link::Stopped { .. } | Link::Down => {
+                self.tries = 0;
+                self.dial(now);
+            }
+        }
+        if let Some(token) = token {
+            self.timers.arm(Some(deadline), Timer::Connect(id));
+            self.connects.push(Waiter { id, token, deadline });
+        }
+    }
+
+    pub(super) fn cancel_connect(&mut self, id: u64) {
+        if let Some(waiter) = self.take_connect(id) {
+            drop(waiter);
+        }
+    }
+
+    pub(super) fn connect_timeout(&mut self, id: u64) {
+        if let Some(waiter) = self.take_connect(id) {
+            let cause = self.last_cause.as_deref().cloned().unwrap_or(ConnectError::Timeout);
+            self.settle(waiter.token, Outcome::Connect(Err(cause)));
+        }
+    }
+
+    pub(super) fn disconnect(&mut self, now: Instant, code: u16, reason: Arc<str>, token: Option<T>) {
+        if !matches!(self.link, Link::Closed | Link::Down) {
+            self.hang_up(now, code, reason);
+            self.set_link(Link::Down);
+            self.out.push_back(Output::Status(Status::Disconnected));
+        }
+        self.closers.extend(token);
+        self.finish_closing();
+    }
+
+    pub(super) fn close(&mut self, now: Instant, token: Option<T>) {
+        if !matches!(self.link, Link::Closed) {
+            self.hang_up(now, 1000, "".into());
+            self.set_link(Link::Closed);
+            self.close_channels();
+            self.out.push_back(Output::Status(Status::Closed));
+        }
+        self.closers.extend(token);
+        self.finish_closing();
+    }
+
+    pub(super) fn link_timeout(&mut self, now: Instant) {
+        match self.link {
+            Link::Dialing { attempt, .. } => {
+                let cause = Arc::new(ConnectError::Timeout);
+                self.out.push_back(Output::Abandon);
+                self.tell(Telemetry::Failed { attempt, cause: cause.clone() });
+                self.retry_after(now, cause, false);
+            }
+            Link::Waiting { .. } => self.dial(now),
+            Link::Open { heartbeat: Heartbeat::Idle { due }, since, proven } => {
+                let reference = self.refs.next();
+                let dead = due + self.config.heartbeat_timeout;
+                let heartbeat = Heartbeat::Awaiting { reference, written: None, dead };
+                self.set_link(Link::Open { since, proven, heartbeat });
+                self.outbox.push(Out::Heartbeat(reference));
+            }
+            Link::Open { heartbeat: Heartbeat::Awaiting { .. }, .. } => {
+                let cause = Arc::new(ConnectError::HeartbeatTimeout);
+                self.end_open(now, &cause);
+                self.outbox.clear();
+                self.closing += 1;
+                let reason = "heartbeat timeout".into();
+                self.out.push_back(Output::Hangup { last: Vec::new(), code: 1000, reason });
+                self.retry_after(now, cause, false);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn write_heartbeat(&mut self, now: Instant, reference: u64) -> Option<Frame> {
+        let Link::Open { heartbeat: Heartbeat::Awaiting { reference: wanted, written, .. }, .. } = &mut self.link
+        else {
+            return None;
+        };
+        if *wanted != reference {
+            return None;
+        }
+        *written = Some(now);
+        let payload = Payload::empty();
+        let message = Outgoing {
+            join_ref: None,
+            reference: Some(reference),
+            topic: event::PHOENIX,
+            event: event::HEARTBEAT,
+            payload: &payload,
+        };
+        match self.codec.encode(message) {
+            Ok(frame) => Some(frame),
+            Err(error) => {
+                tracing::error!(%error, "the serializer cannot encode a heartbeat");
+                None
+            }
+        }
+    }
+
+    /// Any message that repeats the ref of the heartbeat answers it (H-4).
+    pub(super) fn heartbeat_answer(&mut self, now: Instant, answered: u64) {
+        let Link::Open { since, heartbeat: Heartbeat::Awaiting { reference, written: Some(written), .. }, .. } =
+            self.link
+        else {
+            return;
+        };
+        if reference != answered {
+            return;
+        }
+        let heartbeat =
+            self.config.heartbeat.map_or(Heartbeat::Off, |interval| Heartbeat::Idle { due: now + interval });
+        self.set_link(Link::Open { since, proven: true, heartbeat });
+        self.tell(Telemetry::Heartbeat { round_trip: now - written });
+    }
+
+    pub(super) fn stopped(&self) -> Option<&Arc<ConnectError>> {
+        match &self.link {
+            Link::Stopped { cause } => Some(cause),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        matches!(self.link, Link::Closed)
+    }
+
+    fn dial(&mut self, now: Instant) {
+        let attempt = self.tries.saturating_add(1);
+        self.set_link(Link::Dialing { attempt, deadline: now + self.config.connect_timeout });
+        self.tell(Telemetry::Connecting { attempt });
+        self.out.push_back(Output::Status(Status::Connecting { attempt }));
+        self.out.push_back(Output::Dial);
+    }
+
+    /// Ends whatever is under way, politely where something is open.
+    fn hang_up(&mut self, now: Instant, code: u16, reason: Arc<str>) {
+        let cause = Arc::new(ConnectError::Closed);
+        match self.link {
+            Link::Open { .. } => {
+                let last = std::iter::from_fn(|| self.poll_transmit(now)).collect();
+                self.end_open(now, &cause);
+                self.closing += 1;
+                self.out.push_back(Output::Hangup { last, code, reason });
+            }
+            Link::Dialing { attempt, .. } => {
+                self.out.push_back(Output::Abandon);
+                self.tell(Telemetry::Failed { attempt, cause });
+            }
+            _ => {}
+        }
+        self.tries = 0;
+        self.last_cause = None;
+        for waiter in self.take_connects() {
+            self.settle(waiter, Outcome::Connect(Err(ConnectError::Closed)));
+        }
+    }
+
+    /// The one place where an open connection ends (law 8).
+    fn end_open(&mut self, now: Instant, cause: &Arc<ConnectError>) {
+        let Link::Open { since, proven, .. } = self.link else { return };
+        if proven || now - since >= PROVEN_AFTER {
+            self.tries = 0;
+        }
+        self.set_link(Link::Down);
+        self.tell(Telemetry::Closed { cause: cause.clone(), after: now - since });
+        self.lose_channels(now, cause);
+    }
+
+    fn retry_after(&mut self, now: Instant, cause: Arc<ConnectError>, stop: bool) {
+        self.last_cause = Some(cause.clone());
+        let verdict = if stop { Verdict::Stop } else { self.verdict(&cause) };
+        let delay = match verdict {
+            Verdict::Stop => None,
+            Verdict::Retry { no_sooner } => {
+                self.tries = self.tries.saturating_add(1);
+                self.config.reconnect.delay(self.tries, &mut self.random).map(|step| step.max(no_sooner))
+            }
+        };
+        match delay {
+            Some(delay) => {
+                self.set_link(Link::Waiting { until: now + delay });
+                self.tell(Telemetry::Waiting { delay });
+                let attempt = self.tries.saturating_add(1);
+                self.out.push_back(Output::Status(Status::Waiting { attempt, delay, cause }));
+            }
+            None => self.stop(cause),
+        }
+    }
+
+    fn stop(&mut self, cause: Arc<ConnectError>) {
+        self.set_link(Link::Stopped { cause: cause.clone() });
+        self.tell(Telemetry::Stopped { cause: cause.clone() });
+        self.out.push_back(Output::Status(Status::Stopped { cause: cause.clone() }));
+        for waiter in self.take_connects() {
+            self.settle(waiter, Outcome::Connect(Err((*cause).clone())));
+        }
+        self.stop_channels(&cause);
+    }
+
+    fn verdict(&self, cause: &ConnectError) -> Verdict {
+        let retry = Verdict::Retry { no_sooner: Duration::ZERO };
+        match cause {
+            ConnectError::Refused(refusal) => match refusal.status().as_u16() {
+                401 | 403 if !self.config.dynamic => Verdict::Stop,
+                429 | 503 => Verdict::Retry { no_sooner: asked_delay(refusal) },
+                _ => retry,
+            },
+            ConnectError::SubprotocolUnanswered | ConnectError::Certificate(_) | ConnectError::Build(_) => {
+                Verdict::Stop
+            }
+            ConnectError::ClosedByServer { code: 1000, .. } => Verdict::Retry { no_sooner: AFTER_NORMAL_CLOSE },
+            _ => retry,
+        }
+    }
+
+    fn finish_closing(&mut self) {
+        if self.closing > 0 {
+            return;
+        }
+        for token in mem::take(&mut self.closers) {
+            self.settle(token, Outcome::Done);
+        }
+        if self.is_closed() {
+            self.out.push_back(Output::Finished);
+        }
+    }
+
+    fn take_connects(&mut self) -> Vec<T> {
+        let waiters = mem::take(&mut self.connects);
+        waiters
+            .into_iter()
+            .map(|waiter| {
+                self.timers.disarm(Some(waiter.deadline), Timer::Connect(waiter.id));
+                waiter.token
+            })
+            .collect()
+    }
+
+    fn take_connect(&mut self, id: u64) -> Option<Waiter<T>> {
+        let index = self.connects.iter().position(|waiter| waiter.id == id)?;
+        let waiter = self.connects.swap_remove(index);
+        self.timers.disarm(Some(waiter.deadline), Timer::Connect(id));
+        Some(waiter)
+    }
+
+    fn set_link(&mut self, link: Link) {
+        self.timers.disarm(self.link.deadline(), Timer::Link);
+        self.link = link;
+        self.timers.arm(self.link.deadline(), Timer::Link);
+    }
+}
+
+fn asked_delay(refusal: &Refusal) -> Duration {
+    refusal.retry_after().unwrap_or_default().min(LONGEST_RETRY_AFTER)
+}
