@@ -3,6 +3,7 @@
 
 mod backoff;
 mod core;
+mod endpoint;
 mod error;
 mod message;
 mod payload;

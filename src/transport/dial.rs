@@ -4,6 +4,8 @@ use std::{fmt, sync::Arc};
 
 use http::{HeaderMap, Uri};
 
+use crate::{endpoint, error::BuildError};
+
 /// Everything one attempt to connect needs. `Debug` shows no secret.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -22,6 +24,17 @@ pub struct Dial {
 impl Dial {
     pub(crate) fn new(url: Uri, headers: HeaderMap, vsn: Arc<str>, token: Option<Arc<str>>) -> Self {
         Dial { url, headers, vsn, token }
+    }
+
+    /// The URL to open: `path` behind the endpoint's own, then the query, in which `vsn` comes last and once.
+    ///
+    /// Its scheme is the endpoint's: `ws`, `wss`, `http` or `https`, whatever the transport speaks.
+    /// `wss://example.org/socket?user_id=7` becomes `wss://example.org/socket/websocket?user_id=7&vsn=2.0.0`.
+    ///
+    /// # Errors
+    /// [`BuildError::Url`] if `path` is not a legal path, or the whole is longer than 64 KiB.
+    pub fn endpoint(&self, path: &str) -> Result<Uri, BuildError> {
+        endpoint::transport_url(&self.url, path, &self.vsn)
     }
 }
 
