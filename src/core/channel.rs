@@ -133,15 +133,6 @@ impl<T> Channel<T> {
             waiting_bytes: 0,
         }
     }
-
-    pub(super) fn pending(&self) -> usize {
-        self.pushes.len()
-    }
-
-    pub(super) fn callers(&self) -> usize {
-        let leaving = if let State::Leaving { waiters, .. } = &self.state { waiters.len() } else { 0 };
-        self.joins.len() + leaving
-    }
 }
 
 impl<T> Core<T> {
@@ -210,7 +201,6 @@ impl<T> Core<T> {
                 self.send_leave(id, join_ref, reference);
                 let waiters = token.into_iter().collect();
                 self.set_state(id, State::Leaving { join_ref, reference, deadline, waiters, again: false });
-                self.out.push_back(Output::Leaving(id));
             }
             _ => {
                 self.close_channel(id, ChannelClosed::Left);
@@ -249,6 +239,7 @@ impl<T> Core<T> {
         let Some(index) = channel.joins.iter().position(|waiter| waiter.id == call) else { return false };
         let waiter = channel.joins.remove(index);
         self.timers.disarm(Some(waiter.deadline), Timer::Join(id, call));
+        self.drop_token(Some(waiter.token));
         true
     }
 

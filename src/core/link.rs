@@ -131,9 +131,8 @@ impl<T> Core<T> {
     }
 
     pub(super) fn cancel_connect(&mut self, id: u64) {
-        if let Some(waiter) = self.take_connect(id) {
-            drop(waiter);
-        }
+        let waiter = self.take_connect(id);
+        self.drop_token(waiter.map(|waiter| waiter.token));
     }
 
     pub(super) fn connect_timeout(&mut self, id: u64) {

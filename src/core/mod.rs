@@ -126,9 +126,7 @@ pub(crate) enum Output<T> {
     Channel(ChannelId, ChannelStatus),
     /// Each stream of the channel is told once.
     NotJoined(ChannelId, NotJoined),
-    /// From here on new streams of the channel belong to its next life.
-    Leaving(ChannelId),
-    /// The streams of the channel's present life end.
+    /// The streams of the channel's present life end; those taken while it was leaving belong to the next.
     EndStreams(ChannelId),
     /// The channel is forgotten.
     Forgotten(ChannelId),
@@ -171,6 +169,9 @@ pub(crate) struct Core<T> {
     timers: Timers,
     outbox: Outbox,
     out: VecDeque<Output<T>>,
+    /// Tokens taken and not settled yet; pushes among them.
+    unsettled: usize,
+    pending_pushes: usize,
 }
 
 /// Someone who waits, until a deadline of their own.
@@ -189,6 +190,20 @@ pub(crate) struct Holdings {
     pub(crate) callers: usize,
     pub(crate) timers: usize,
     pub(crate) outgoing_bytes: usize,
+}
+
+impl<T> Command<T> {
+    fn has_token(&self) -> bool {
+        match self {
+            Command::Connect { token, .. }
+            | Command::Disconnect { token, .. }
+            | Command::Close { token }
+            | Command::Leave { token, .. } => token.is_some(),
+            Command::Join(join) => join.caller.is_some(),
+            Command::Push(_) => true,
+            Command::Register { .. } | Command::Cancel { .. } | Command::Forget { .. } => false,
+        }
+    }
 }
 
 impl<T> Core<T> {
@@ -210,6 +225,8 @@ impl<T> Core<T> {
             timers: Timers::default(),
             outbox: Outbox::default(),
             out: VecDeque::new(),
+            unsettled: 0,
+            pending_pushes: 0,
         }
     }
 
@@ -224,6 +241,7 @@ impl<T> Core<T> {
     }
 
     pub(crate) fn handle_command(&mut self, now: Instant, command: Command<T>) {
+        self.unsettled += usize::from(command.has_token());
         match command {
             Command::Connect { id, token, deadline } => self.connect(now, id, token, deadline),
             Command::Disconnect { code, reason, token } => self.disconnect(now, code, reason, token),
@@ -268,11 +286,6 @@ impl<T> Core<T> {
         }
     }
 
-    /// Whether a connection is up, so that frames may come and go.
-    pub(crate) fn is_open(&self) -> bool {
-        self.link.is_open()
-    }
-
     /// Bytes accepted and not yet handed to the connection.
     pub(crate) fn outgoing_bytes(&self) -> usize {
         self.outbox.bytes()
@@ -282,21 +295,24 @@ impl<T> Core<T> {
         !self.outbox.is_empty()
     }
 
-    /// Told where the answer of an operation stands that came after the end of everything.
     pub(crate) fn holdings(&self) -> Holdings {
         Holdings {
             channels: self.channels.len(),
-            pending_pushes: self.channels.values().map(Channel::pending).sum(),
-            callers: self.channels.values().map(Channel::callers).sum::<usize>()
-                + self.connects.len()
-                + self.closers.len(),
+            pending_pushes: self.pending_pushes,
+            callers: self.unsettled - self.pending_pushes,
             timers: self.timers.len(),
             outgoing_bytes: self.outbox.bytes(),
         }
     }
 
     fn settle(&mut self, token: T, outcome: Outcome) {
+        self.unsettled -= 1;
         self.out.push_back(Output::Settle(token, outcome));
+    }
+
+    /// Whoever waited has gone.
+    fn drop_token(&mut self, token: Option<T>) {
+        self.unsettled -= usize::from(token.is_some());
     }
 
     fn tell(&mut self, telemetry: Telemetry) {

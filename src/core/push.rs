@@ -67,13 +67,15 @@ impl<T> Core<T> {
             channel.waiting_bytes += cost;
         }
         channel.pushes.insert(reference, Pending { token, deadline, wants_reply, stage });
+        self.pending_pushes += 1;
         self.timers.arm(Some(deadline), Timer::Push(id, reference));
     }
 
     /// The future of a push, cast or join was dropped.
     pub(super) fn cancel(&mut self, channel: ChannelId, id: u64) {
         if !self.cancel_join(channel, id) {
-            drop(self.take_push(channel, id));
+            let pending = self.take_push(channel, id);
+            self.drop_token(pending.map(|pending| pending.token));
         }
     }
 
@@ -204,6 +206,7 @@ impl<T> Core<T> {
             }
         }
         self.timers.disarm(Some(pending.deadline), Timer::Push(id, reference));
+        self.pending_pushes -= 1;
         Some(pending)
     }
 }

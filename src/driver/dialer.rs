@@ -1,0 +1,96 @@
+//! One attempt to connect: the user's closures are asked, then the transport dials.
+
+use std::{future::Future, panic::AssertUnwindSafe, pin::Pin, sync::Arc};
+
+use futures::FutureExt;
+use http::HeaderMap;
+
+use crate::{
+    endpoint::Endpoint,
+    error::{BoxError, ConnectError, Stop},
+    transport::{BoxTransport, Connection, Dial, Transport},
+};
+
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+type Provider<T> = Box<dyn FnMut() -> BoxFuture<Result<T, BoxError>> + Send>;
+
+/// A value, or a closure that is asked for it before every attempt.
+pub(crate) enum Source<T> {
+    Value(T),
+    Provider(Provider<T>),
+}
+
+/// Everything needed to connect, again and again.
+pub(crate) struct Dialer {
+    pub(crate) endpoint: Endpoint,
+    /// As a query string.
+    pub(crate) params: Source<String>,
+    pub(crate) token: Source<Option<Arc<str>>>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) more_headers: Source<HeaderMap>,
+    pub(crate) vsn: Arc<str>,
+    pub(crate) transport: BoxTransport,
+}
+
+/// Why an attempt failed, and whether a closure said not to try again.
+pub(crate) struct Failure {
+    pub(crate) cause: ConnectError,
+    pub(crate) stop: bool,
+}
+
+pub(crate) type Dialing = BoxFuture<Result<Connection, Failure>>;
+
+impl<T: Clone + Send + 'static> Source<T> {
+    fn is_dynamic(&self) -> bool {
+        matches!(self, Source::Provider(_))
+    }
+
+    fn ask(&mut self) -> BoxFuture<Result<T, Failure>> {
+        match self {
+            Source::Value(value) => Box::pin(std::future::ready(Ok(value.clone()))),
+            // The closure itself may panic, and so may its future: either costs this attempt only.
+            Source::Provider(provider) => match std::panic::catch_unwind(AssertUnwindSafe(provider)) {
+                Ok(answer) => Box::pin(AssertUnwindSafe(answer).catch_unwind().map(|answer| match answer {
+                    Ok(answer) => answer.map_err(provider_failed),
+                    Err(_) => Err(provider_failed("it panicked".into())),
+                })),
+                Err(_) => Box::pin(std::future::ready(Err(provider_failed("it panicked".into())))),
+            },
+        }
+    }
+}
+
+impl Dialer {
+    /// Whether what is sent may be another at the next attempt.
+    pub(crate) fn is_dynamic(&self) -> bool {
+        self.params.is_dynamic() || self.token.is_dynamic() || self.more_headers.is_dynamic()
+    }
+
+    pub(crate) fn dial(&mut self) -> Dialing {
+        let answers = futures::future::try_join3(self.params.ask(), self.token.ask(), self.more_headers.ask());
+        let (endpoint, vsn, transport) = (self.endpoint.clone(), self.vsn.clone(), self.transport.clone());
+        let mut headers = self.headers.clone();
+        let attempt = async move {
+            let (params, token, more) = answers.await?;
+            let url = endpoint.with_params(&params).map_err(|error| Failure::from(ConnectError::Build(error)))?;
+            headers.extend(more);
+            transport.dial(Dial::new(url, headers, vsn, token)).await.map_err(Failure::from)
+        };
+        Box::pin(AssertUnwindSafe(attempt).catch_unwind().map(|outcome| {
+            outcome.unwrap_or_else(|_| Err(ConnectError::transport("the transport panicked while dialing").into()))
+        }))
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(cause: ConnectError) -> Self {
+        Failure { cause, stop: false }
+    }
+}
+
+fn provider_failed(error: BoxError) -> Failure {
+    match error.downcast::<Stop>() {
+        Ok(stop) => Failure { cause: ConnectError::Provider(stop.into_inner().into()), stop: true },
+        Err(error) => ConnectError::Provider(error.into()).into(),
+    }
+}

@@ -1,0 +1,353 @@
+//! The one task behind a socket: one hand-written poll between the handles, the core and the connection.
+//!
+//! It never awaits a send: a peer that answers before it reads would deadlock that. It writes while it can, flushes
+//! without waiting, always reads, and gives way after a bounded amount of work.
+
+mod dialer;
+mod farewell;
+mod lanes;
+pub(crate) mod queue;
+mod routes;
+pub(crate) mod shared;
+mod token;
+
+use std::{
+    fmt,
+    future::Future,
+    mem,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures::{Sink, Stream};
+use tokio::{
+    sync::watch,
+    time::{Sleep, sleep_until},
+};
+
+use self::{dialer::Dialing, farewell::Farewell, routes::Routes};
+pub(crate) use self::{
+    dialer::{Dialer, Source},
+    lanes::{Control, Lanes},
+    shared::Shared,
+    token::Token,
+};
+use crate::{
+    core::{Command, Core, Instant, Outcome, Output, Push},
+    error::{CastError, ConnectError, NotSent, PushError},
+    status::Status,
+    streams::feed::FeedWriter,
+    telemetry::Telemetry,
+    transport::{Connection, Frame},
+};
+
+/// A turn reads this many frames or bytes, whichever comes first, and gives way.
+const TURN_FRAMES: usize = 2_048;
+const TURN_BYTES: usize = 128 << 10;
+/// Pushes are taken while less than this waits to be written.
+const OUT_QUEUE: usize = 256 << 10;
+/// How often a turn goes back to taking and writing.
+const ROUNDS: usize = 8;
+
+/// The future that does the work of a socket, for those who spawn it themselves:
+/// [`Builder::driver`](crate::Builder::driver). It ends when the socket is closed for good.
+///
+/// It must be polled inside a tokio runtime with its time driver on (and its IO driver, for the WebSocket).
+///
+/// # Cancel safety
+/// Dropped, it ends the socket at once: the connection is cut, streams end, and operations fail as on a closed socket.
+#[must_use = "a socket does nothing unless its driver is polled"]
+pub struct Driver {
+    shared: Arc<Shared>,
+    core: Core<Token>,
+    dialer: Dialer,
+    dialing: Option<Dialing>,
+    connection: Option<Connection>,
+    /// Whether something was written and not flushed yet.
+    dirty: bool,
+    farewells: Vec<Farewell>,
+    routes: Routes,
+    status: watch::Sender<Status>,
+    listeners: Vec<FeedWriter<Telemetry>>,
+    /// Made at the first poll, since only that is sure to be inside a runtime.
+    timer: Option<Pin<Box<Sleep>>>,
+    control: Vec<Control>,
+    pushes: Vec<Push<Token>>,
+    finished: bool,
+}
+
+impl Driver {
+    pub(crate) fn new(shared: Arc<Shared>, core: Core<Token>, dialer: Dialer, status: watch::Sender<Status>) -> Self {
+        Driver {
+            timer: None,
+            shared,
+            core,
+            dialer,
+            dialing: None,
+            connection: None,
+            dirty: false,
+            farewells: Vec::new(),
+            routes: Routes::default(),
+            status,
+            listeners: Vec::new(),
+            control: Vec::new(),
+            pushes: Vec::new(),
+            finished: false,
+        }
+    }
+
+    /// One turn; whether there is more to do at once.
+    fn turn(&mut self, cx: &mut Context<'_>) -> bool {
+        let now = self.shared.now();
+        self.take_control(now, cx);
+        self.core.handle_timeout(now);
+        self.apply();
+        self.poll_dial(now, cx);
+        let more_to_read = self.read(now, cx);
+        self.routes.hand_over();
+        let more_to_write = self.write(now, cx);
+        self.poll_farewells(cx);
+        more_to_read || more_to_write
+    }
+
+    fn take_control(&mut self, now: Instant, cx: &mut Context<'_>) {
+        let mut control = mem::take(&mut self.control);
+        self.shared.lanes.take_control(&mut control, cx.waker());
+        for item in control.drain(..) {
+            match item {
+                Control::Command(command) => self.core.handle_command(now, command),
+                Control::Register { channel, topic, status } => {
+                    self.routes.register(channel, status);
+                    self.core.handle_command(now, Command::Register { channel, topic });
+                }
+                Control::Subscribe { channel, writer } => {
+                    // What the commands before it bring about concerns the streams before it.
+                    self.apply();
+                    self.routes.subscribe(channel, writer);
+                }
+                Control::Unsubscribe { channel, event, id } => self.routes.unsubscribe(channel, event.as_deref(), id),
+                Control::Listen(feed) => {
+                    self.apply();
+                    self.listeners.push(feed);
+                }
+            }
+        }
+        self.control = control;
+    }
+
+    /// Does what the core says.
+    fn apply(&mut self) {
+        while let Some(output) = self.core.poll() {
+            match output {
+                Output::Dial => self.dialing = Some(self.dialer.dial()),
+                Output::Abandon => self.dialing = None,
+                Output::Hangup { last, code, reason } => match self.connection.take() {
+                    Some(connection) => self.farewells.push(Farewell::close(connection, last, code, reason)),
+                    None => self.core.handle_hung_up(),
+                },
+                Output::Settle(token, outcome) => token.settle(outcome),
+                Output::Status(status) => {
+                    tracing::debug!(?status, "socket");
+                    self.status.send_replace(status);
+                }
+                Output::Channel(channel, status) => self.routes.status(channel, status),
+                Output::NotJoined(channel, cause) => self.routes.not_joined(channel, &cause),
+                Output::EndStreams(channel) => self.routes.end_streams(channel),
+                Output::Forgotten(channel) => self.routes.forget(channel),
+                Output::Telemetry(telemetry) => {
+                    self.listeners.retain(|listener| !listener.is_abandoned());
+                    for listener in &self.listeners {
+                        listener.push(telemetry.clone());
+                    }
+                }
+                Output::Finished => self.finished = true,
+            }
+        }
+    }
+
+    fn poll_dial(&mut self, now: Instant, cx: &mut Context<'_>) {
+        let Some(dialing) = &mut self.dialing else { return };
+        let Poll::Ready(outcome) = dialing.as_mut().poll(cx) else { return };
+        self.dialing = None;
+        match outcome {
+            Ok(connection) => {
+                self.connection = Some(connection);
+                self.core.handle_open(now);
+            }
+            Err(failure) => self.core.handle_failed(now, failure.cause, failure.stop),
+        }
+        self.apply();
+    }
+
+    /// Reads a turn's worth of frames; whether there may be more.
+    fn read(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
+        let (mut frames, mut bytes) = (0, 0);
+        while let Some(connection) = &mut self.connection {
+            if frames >= TURN_FRAMES || bytes >= TURN_BYTES {
+                self.apply();
+                return true;
+            }
+            match Pin::new(connection).poll_next(cx) {
+                Poll::Ready(Some(Ok(Frame::Close { code, reason }))) => {
+                    let connection = self.connection.take();
+                    self.farewells.extend(connection.map(Farewell::closed_by_peer));
+                    self.lose(now, ConnectError::ClosedByServer { code, reason });
+                }
+                Poll::Ready(Some(Ok(frame))) => {
+                    frames += 1;
+                    bytes += frame.len();
+                    self.core.handle_frame(now, frame, |channel, message| self.routes.deliver(channel, message));
+                }
+                Poll::Ready(Some(Err(cause))) => self.lose(now, cause),
+                Poll::Ready(None) => self.lose(now, ConnectError::Ended),
+                Poll::Pending => break,
+            }
+        }
+        self.apply();
+        false
+    }
+
+    /// Takes pushes while there is room, writes while the connection takes it, flushes once; whether there is more.
+    fn write(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
+        self.expire_pushes(now);
+        for _ in 0..ROUNDS {
+            let full = self.core.outgoing_bytes() >= OUT_QUEUE;
+            let taken = !full && self.take_pushes(now);
+            let blocked = self.write_frames(now, cx);
+            self.apply();
+            if blocked || !(taken || full) {
+                self.flush(now, cx);
+                return false;
+            }
+        }
+        self.flush(now, cx);
+        true
+    }
+
+    fn take_pushes(&mut self, now: Instant) -> bool {
+        let room = OUT_QUEUE.saturating_sub(self.core.outgoing_bytes());
+        self.shared.lanes.take_pushes(room, &mut self.pushes);
+        let taken = !self.pushes.is_empty();
+        let mut pushes = mem::take(&mut self.pushes);
+        for push in pushes.drain(..) {
+            self.core.handle_command(now, Command::Push(push));
+        }
+        self.pushes = pushes;
+        taken
+    }
+
+    /// Whether the connection takes no more for now.
+    fn write_frames(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
+        while self.core.has_outgoing()
+            && let Some(connection) = &mut self.connection
+        {
+            let mut connection = Pin::new(connection);
+            match connection.as_mut().poll_ready(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(cause)) => {
+                    self.lose(now, cause);
+                    return false;
+                }
+                Poll::Pending => return true,
+            }
+            let Some(frame) = self.core.poll_transmit(now) else { break };
+            self.dirty = true;
+            if let Err(cause) = connection.start_send(frame) {
+                self.lose(now, cause);
+            }
+        }
+        false
+    }
+
+    fn flush(&mut self, now: Instant, cx: &mut Context<'_>) {
+        let Some(connection) = self.connection.as_mut().filter(|_| self.dirty) else { return };
+        match Pin::new(connection).poll_flush(cx) {
+            Poll::Ready(Ok(())) => self.dirty = false,
+            Poll::Ready(Err(cause)) => self.lose(now, cause),
+            Poll::Pending => {}
+        }
+    }
+
+    /// A push whose deadline passes in the lane was never sent.
+    fn expire_pushes(&mut self, now: Instant) {
+        let mut due = mem::take(&mut self.pushes);
+        self.shared.lanes.take_due(now, &mut due);
+        for push in due.drain(..) {
+            let outcome = if push.wants_reply {
+                Outcome::Push(Err(PushError::NotSent(NotSent::Timeout)))
+            } else {
+                Outcome::Cast(Err(CastError::NotSent(NotSent::Timeout)))
+            };
+            push.token.settle(outcome);
+        }
+        self.pushes = due;
+    }
+
+    fn lose(&mut self, now: Instant, cause: ConnectError) {
+        self.connection = None;
+        self.dirty = false;
+        self.core.handle_lost(now, cause);
+        self.apply();
+    }
+
+    fn poll_farewells(&mut self, cx: &mut Context<'_>) {
+        let mut counted = 0;
+        self.farewells.retain_mut(|farewell| {
+            let ended = Pin::new(&mut *farewell).poll(cx).is_ready();
+            counted += usize::from(ended && farewell.counted);
+            !ended
+        });
+        for _ in 0..counted {
+            self.core.handle_hung_up();
+        }
+        self.apply();
+    }
+
+    /// Sets the timer; whether something is due already.
+    fn set_timer(&mut self, cx: &mut Context<'_>) -> bool {
+        let deadlines = [self.core.poll_timeout(), self.shared.lanes.earliest()];
+        let Some(next) = deadlines.into_iter().flatten().min() else { return false };
+        let at = self.shared.epoch() + next.0;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        if timer.deadline() != at {
+            timer.as_mut().reset(at);
+        }
+        timer.as_mut().poll(cx).is_ready()
+    }
+}
+
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let me = &mut *self;
+        let more = me.turn(cx);
+        me.shared.publish(me.core.holdings(), me.routes.streams());
+        if me.finished && me.farewells.is_empty() {
+            return Poll::Ready(());
+        }
+        if me.set_timer(cx) || more {
+            // Gives the others their turn first, which waking itself would not.
+            let _ = pin!(tokio::task::yield_now()).poll(cx);
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.shared.lanes.close();
+        if !self.finished {
+            self.core.handle_command(self.shared.now(), Command::Close { token: None });
+            self.connection = None;
+            self.apply();
+        }
+    }
+}
+
+impl fmt::Debug for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver").field("status", &*self.status.borrow()).finish_non_exhaustive()
+    }
+}

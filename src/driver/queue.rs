@@ -1,0 +1,383 @@
+//! From the driver to one stream of events: messages handed over by the turn, bounded by the bytes they hold.
+//!
+//! What is held is charged, not what was sent. The messages of a turn are copied into chunks of at most 8 KiB, so that
+//! keeping a message keeps little else; payloads of 1 KiB and more are slices of what they arrived in, charged twice.
+
+use std::{
+    collections::VecDeque,
+    mem,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+
+use crate::{
+    error::NotJoined,
+    message::{Message, Names, Topic},
+    payload::{Kind, Payload},
+    serializer::{Incoming, SLICE_FROM},
+};
+
+const CHUNK: usize = 8 << 10;
+/// Event names of a catch-all that are remembered, so that a message need not bring its own.
+const REMEMBERED_NAMES: usize = 64;
+
+/// What all queues of a socket may hold together, in bytes.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    used: AtomicUsize,
+    limit: usize,
+}
+
+impl Budget {
+    pub(crate) fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Budget { used: AtomicUsize::new(0), limit })
+    }
+
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    fn take(&self, bytes: usize) -> bool {
+        let free = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= self.limit);
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, free).is_ok()
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+#[derive(Debug)]
+struct Queue {
+    state: Mutex<State>,
+    limit: usize,
+    budget: Arc<Budget>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    slots: VecDeque<Slot>,
+    bytes: usize,
+    reader: Option<Waker>,
+    ended: bool,
+    /// The reader is gone: nothing is kept any more.
+    abandoned: bool,
+}
+
+#[derive(Debug)]
+enum Slot {
+    Chunk(Chunk),
+    Lagged(u64),
+    NotJoined(NotJoined),
+}
+
+#[derive(Debug)]
+struct Chunk {
+    data: Bytes,
+    records: Vec<Record>,
+    large: Vec<Bytes>,
+    names: Vec<Arc<Names>>,
+    cost: usize,
+}
+
+/// One message of a chunk: a range of its data, or one of its large payloads.
+#[derive(Clone, Copy, Debug)]
+struct Record {
+    place: Place,
+    kind: Kind,
+    name: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Data { start: u32, end: u32 },
+    Large(u32),
+}
+
+/// One item, as it leaves the queue.
+pub(crate) enum Item {
+    Message(Message),
+    Lagged(u64),
+    NotJoined(NotJoined),
+}
+
+/// A queue for the event of this name, or for all.
+pub(crate) fn queue(
+    topic: Topic,
+    event: Option<Arc<str>>,
+    id: u64,
+    limit: usize,
+    budget: Arc<Budget>,
+) -> (Writer, Reader) {
+    let names = Arc::new(Names { topic, event: event.as_deref().unwrap_or_default().into() });
+    let queue = Arc::new(Queue { state: Mutex::default(), limit, budget });
+    let reader = Reader { queue: queue.clone(), chunk: None, next: 0, names: names.clone(), only: event.is_some() };
+    let writer =
+        Writer { id, event, names: Interned { own: names, seen: Vec::new() }, queue, filling: Filling::default() };
+    (writer, reader)
+}
+
+/// The driver's end. Dropped, it ends the stream behind what is queued.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(super) id: u64,
+    pub(super) event: Option<Arc<str>>,
+    names: Interned,
+    queue: Arc<Queue>,
+    filling: Filling,
+}
+
+/// The chunk of this turn, and those that it outgrew.
+#[derive(Debug, Default)]
+struct Filling {
+    data: Vec<u8>,
+    records: Vec<Record>,
+    large: Vec<Bytes>,
+    large_bytes: usize,
+    names: Vec<Arc<Names>>,
+    full: Vec<Chunk>,
+    /// What the last turn filled: a first guess for the next.
+    guess: usize,
+    guessed_records: usize,
+}
+
+#[derive(Debug)]
+struct Interned {
+    own: Arc<Names>,
+    seen: Vec<Arc<Names>>,
+}
+
+impl Writer {
+    /// Puts a message into this turn's chunk.
+    pub(super) fn push(&mut self, incoming: &Incoming<'_>) {
+        let (bytes, kind) = (incoming.body.bytes, incoming.body.kind);
+        let small = bytes.len() < SLICE_FROM;
+        if small {
+            self.filling.make_room(bytes.len(), CHUNK.min(self.queue.limit / 8));
+        }
+        let name = match &self.event {
+            Some(_) => 0,
+            None => self.filling.name(self.names.find(&incoming.event)),
+        };
+        if small {
+            self.filling.small(bytes, kind, name);
+        } else {
+            self.filling.large(incoming.body.owner.slice_ref(bytes), kind, name);
+        }
+    }
+
+    /// Hands over what this turn brought: one lock, one wake.
+    pub(super) fn hand_over(&mut self) {
+        self.filling.seal();
+        if self.filling.full.is_empty() {
+            return;
+        }
+        let mut state = self.queue.lock();
+        for chunk in self.filling.full.drain(..) {
+            if state.abandoned {
+                continue;
+            }
+            let fits = state.bytes + chunk.cost <= self.queue.limit;
+            if fits && self.queue.budget.take(chunk.cost) {
+                state.bytes += chunk.cost;
+                state.slots.push_back(Slot::Chunk(chunk));
+            } else {
+                state.lag(chunk.records.len());
+            }
+        }
+        wake(state);
+    }
+
+    /// Tells the reader, behind all that came before.
+    pub(super) fn not_joined(&mut self, cause: NotJoined) {
+        self.hand_over();
+        let mut state = self.queue.lock();
+        // One that is still unread says it already; so nothing grows where nobody reads.
+        match state.slots.back_mut() {
+            Some(Slot::NotJoined(unread)) => *unread = cause,
+            _ => state.slots.push_back(Slot::NotJoined(cause)),
+        }
+        wake(state);
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.hand_over();
+        let mut state = self.queue.lock();
+        state.ended = true;
+        wake(state);
+    }
+}
+
+impl State {
+    fn lag(&mut self, lost: usize) {
+        let lost = lost as u64;
+        match self.slots.back_mut() {
+            Some(Slot::Lagged(before)) => *before += lost,
+            _ => self.slots.push_back(Slot::Lagged(lost)),
+        }
+    }
+}
+
+impl Filling {
+    /// Room for this many bytes in a chunk of at most this size, or in the next one.
+    fn make_room(&mut self, bytes: usize, chunk: usize) {
+        if self.data.len() + bytes > chunk && !self.records.is_empty() {
+            self.seal();
+        }
+        if self.data.capacity() == 0 {
+            self.data.reserve(self.guess.min(chunk).max(bytes));
+        }
+    }
+
+    fn small(&mut self, bytes: &[u8], kind: Kind, name: u32) {
+        let start = self.data.len() as u32;
+        self.data.extend_from_slice(bytes);
+        let end = self.data.len() as u32;
+        self.record(Record { place: Place::Data { start, end }, kind, name });
+    }
+
+    fn large(&mut self, bytes: Bytes, kind: Kind, name: u32) {
+        self.large_bytes += 2 * bytes.len();
+        let place = Place::Large(self.large.len() as u32);
+        self.large.push(bytes);
+        self.record(Record { place, kind, name });
+        // A queue that is nearly full takes what fits, not all or nothing of a turn.
+        if self.large_bytes >= CHUNK {
+            self.seal();
+        }
+    }
+
+    fn record(&mut self, record: Record) {
+        if self.records.capacity() == 0 {
+            self.records.reserve(self.guessed_records);
+        }
+        self.records.push(record);
+    }
+
+    fn name(&mut self, names: Arc<Names>) -> u32 {
+        if self.names.last().is_none_or(|last| !Arc::ptr_eq(last, &names)) {
+            self.names.push(names);
+        }
+        self.names.len() as u32 - 1
+    }
+
+    fn seal(&mut self) {
+        if self.records.is_empty() {
+            return;
+        }
+        self.guess = self.data.len() + self.data.len() / 8;
+        self.guessed_records = self.records.len();
+        let names = mem::take(&mut self.names);
+        let cost = self.data.capacity()
+            + self.records.capacity() * size_of::<Record>()
+            + self.large.capacity() * size_of::<Bytes>()
+            + mem::take(&mut self.large_bytes)
+            + names.iter().map(|names| names.event.len() + 64).sum::<usize>()
+            + size_of::<Chunk>();
+        self.full.push(Chunk {
+            data: mem::take(&mut self.data).into(),
+            records: mem::take(&mut self.records),
+            large: mem::take(&mut self.large),
+            names,
+            cost,
+        });
+    }
+}
+
+impl Interned {
+    fn find(&mut self, event: &str) -> Arc<Names> {
+        if let Some(found) = self.seen.iter().rev().find(|names| &*names.event == event) {
+            return found.clone();
+        }
+        if self.seen.len() >= REMEMBERED_NAMES {
+            self.seen.clear();
+        }
+        let names = Arc::new(Names { topic: self.own.topic.clone(), event: event.into() });
+        self.seen.push(names.clone());
+        names
+    }
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The stream's end.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    queue: Arc<Queue>,
+    chunk: Option<Chunk>,
+    next: usize,
+    names: Arc<Names>,
+    /// Whether all messages bear the reader's own name.
+    only: bool,
+}
+
+impl Reader {
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Item>> {
+        loop {
+            if let Some(message) = self.next_of_chunk() {
+                return Poll::Ready(Some(Item::Message(message)));
+            }
+            let spent = self.chunk.take().map_or(0, |chunk| chunk.cost);
+            let mut state = self.queue.lock();
+            if spent > 0 {
+                state.bytes -= spent;
+                self.queue.budget.give_back(spent);
+            }
+            match state.slots.pop_front() {
+                Some(Slot::Chunk(chunk)) => {
+                    drop(state);
+                    self.chunk = Some(chunk);
+                    self.next = 0;
+                }
+                Some(Slot::Lagged(lost)) => return Poll::Ready(Some(Item::Lagged(lost))),
+                Some(Slot::NotJoined(cause)) => return Poll::Ready(Some(Item::NotJoined(cause))),
+                None if state.ended => return Poll::Ready(None),
+                None => {
+                    if !state.reader.as_ref().is_some_and(|stored| stored.will_wake(cx.waker())) {
+                        state.reader = Some(cx.waker().clone());
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    fn next_of_chunk(&mut self) -> Option<Message> {
+        let chunk = self.chunk.as_ref()?;
+        let record = *chunk.records.get(self.next)?;
+        self.next += 1;
+        let bytes = match record.place {
+            Place::Data { start, end } => chunk.data.slice(start as usize..end as usize),
+            Place::Large(index) => chunk.large[index as usize].clone(),
+        };
+        let names = if self.only { &self.names } else { &chunk.names[record.name as usize] };
+        Some(Message::new(names.clone(), Payload::new(bytes, record.kind)))
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut state = self.queue.lock();
+        state.abandoned = true;
+        state.slots.clear();
+        self.queue.budget.give_back(mem::take(&mut state.bytes));
+    }
+}
+
+fn wake(mut state: MutexGuard<'_, State>) {
+    if let Some(reader) = state.reader.take() {
+        drop(state);
+        reader.wake();
+    }
+}

@@ -1,0 +1,203 @@
+//! From a channel and an event to the streams that want it.
+
+use std::{collections::HashMap, mem, sync::Arc};
+
+use slab::Slab;
+use tokio::sync::watch;
+
+use super::queue::Writer;
+use crate::{core::ChannelId, error::NotJoined, serializer::Incoming, status::ChannelStatus};
+
+/// Finding the streams of a message takes the same time whatever the number of channels.
+#[derive(Debug, Default)]
+pub(super) struct Routes {
+    channels: HashMap<ChannelId, Route>,
+    streams: Slab<Stream>,
+    /// Streams that this turn brought something.
+    touched: Vec<usize>,
+}
+
+#[derive(Debug)]
+struct Route {
+    status: watch::Sender<ChannelStatus>,
+    /// By event name; the most recent one first looked at.
+    events: Vec<(Arc<str>, Vec<usize>)>,
+    index: HashMap<Arc<str>, usize>,
+    last: usize,
+    all: Vec<usize>,
+    /// Streams taken while the channel leaves: they belong to its next life.
+    next_life: Vec<usize>,
+    leaving: bool,
+}
+
+#[derive(Debug)]
+struct Stream {
+    writer: Writer,
+    touched: bool,
+}
+
+impl Routes {
+    pub(super) fn register(&mut self, channel: ChannelId, status: watch::Sender<ChannelStatus>) {
+        let route = Route {
+            status,
+            events: Vec::new(),
+            index: HashMap::new(),
+            last: 0,
+            all: Vec::new(),
+            next_life: Vec::new(),
+            leaving: false,
+        };
+        self.channels.insert(channel, route);
+    }
+
+    /// Without its channel the stream has ended: the writer is dropped.
+    pub(super) fn subscribe(&mut self, channel: ChannelId, writer: Writer) {
+        let Some(route) = self.channels.get_mut(&channel) else { return };
+        let event = writer.event.clone();
+        let key = self.streams.insert(Stream { writer, touched: false });
+        match event {
+            Some(event) => route.add(event, key),
+            None => route.all.push(key),
+        }
+        if route.leaving {
+            route.next_life.push(key);
+        }
+    }
+
+    pub(super) fn unsubscribe(&mut self, channel: ChannelId, event: Option<&str>, id: u64) {
+        let Some(route) = self.channels.get_mut(&channel) else { return };
+        let streams = &self.streams;
+        let is_it = |key: &usize| streams.get(*key).is_some_and(|stream| stream.writer.id == id);
+        let found = match event {
+            Some(event) => route.of(event).iter().copied().find(is_it),
+            None => route.all.iter().copied().find(is_it),
+        };
+        if let Some(key) = found {
+            route.remove(event, key);
+            self.drop_stream(key);
+        }
+    }
+
+    pub(super) fn deliver(&mut self, channel: ChannelId, incoming: &Incoming<'_>) {
+        let Some(route) = self.channels.get_mut(&channel) else { return };
+        let Some(slot) = route.find(&incoming.event) else {
+            for &key in &route.all {
+                touch(&mut self.streams, &mut self.touched, key, incoming);
+            }
+            return;
+        };
+        for &key in route.events[slot].1.iter().chain(&route.all) {
+            touch(&mut self.streams, &mut self.touched, key, incoming);
+        }
+    }
+
+    /// The end of a turn: each stream gets what the turn brought it.
+    pub(super) fn hand_over(&mut self) {
+        for key in self.touched.drain(..) {
+            if let Some(stream) = self.streams.get_mut(key) {
+                stream.touched = false;
+                stream.writer.hand_over();
+            }
+        }
+    }
+
+    pub(super) fn status(&mut self, channel: ChannelId, status: ChannelStatus) {
+        if let Some(route) = self.channels.get_mut(&channel) {
+            route.leaving = matches!(status, ChannelStatus::Leaving);
+            route.status.send_replace(status);
+        }
+    }
+
+    pub(super) fn not_joined(&mut self, channel: ChannelId, cause: &NotJoined) {
+        let Some(route) = self.channels.get(&channel) else { return };
+        for key in route.keys() {
+            if let Some(stream) = self.streams.get_mut(key) {
+                stream.writer.not_joined(cause.clone());
+            }
+        }
+    }
+
+    /// Ends the streams of the channel's present life.
+    pub(super) fn end_streams(&mut self, channel: ChannelId) {
+        let Some(route) = self.channels.get_mut(&channel) else { return };
+        let staying = mem::take(&mut route.next_life);
+        let ended: Vec<_> = route.keys().filter(|key| !staying.contains(key)).collect();
+        for (_, keys) in &mut route.events {
+            keys.retain(|key| staying.contains(key));
+        }
+        route.all.retain(|key| staying.contains(key));
+        route.tidy();
+        ended.into_iter().for_each(|key| self.drop_stream(key));
+    }
+
+    pub(super) fn forget(&mut self, channel: ChannelId) {
+        if let Some(route) = self.channels.remove(&channel) {
+            route.keys().for_each(|key| self.drop_stream(key));
+        }
+    }
+
+    pub(super) fn streams(&self) -> usize {
+        self.streams.len()
+    }
+
+    fn drop_stream(&mut self, key: usize) {
+        if let Some(stream) = self.streams.try_remove(key)
+            && stream.touched
+        {
+            self.touched.retain(|touched| *touched != key);
+        }
+    }
+}
+
+fn touch(streams: &mut Slab<Stream>, touched: &mut Vec<usize>, key: usize, incoming: &Incoming<'_>) {
+    let Some(stream) = streams.get_mut(key) else { return };
+    stream.writer.push(incoming);
+    if !stream.touched {
+        stream.touched = true;
+        touched.push(key);
+    }
+}
+
+impl Route {
+    fn find(&mut self, event: &str) -> Option<usize> {
+        if self.events.get(self.last).is_some_and(|(name, _)| &**name == event) {
+            return Some(self.last);
+        }
+        self.last = *self.index.get(event)?;
+        Some(self.last)
+    }
+
+    fn of(&self, event: &str) -> &[usize] {
+        self.index.get(event).map_or(&[], |slot| &self.events[*slot].1)
+    }
+
+    fn add(&mut self, event: Arc<str>, key: usize) {
+        let slot = *self.index.entry(event.clone()).or_insert(self.events.len());
+        if slot == self.events.len() {
+            self.events.push((event, Vec::new()));
+        }
+        self.events[slot].1.push(key);
+    }
+
+    fn remove(&mut self, event: Option<&str>, key: usize) {
+        match event.and_then(|event| self.index.get(event)) {
+            Some(slot) => self.events[*slot].1.retain(|kept| *kept != key),
+            None => self.all.retain(|kept| *kept != key),
+        }
+        self.next_life.retain(|kept| *kept != key);
+        self.tidy();
+    }
+
+    /// Forgets events that nobody listens to.
+    fn tidy(&mut self) {
+        if self.events.iter().all(|(_, keys)| !keys.is_empty()) {
+            return;
+        }
+        self.events.retain(|(_, keys)| !keys.is_empty());
+        self.index = self.events.iter().enumerate().map(|(slot, (event, _))| (event.clone(), slot)).collect();
+    }
+
+    fn keys(&self) -> impl Iterator<Item = usize> {
+        self.events.iter().flat_map(|(_, keys)| keys).chain(&self.all).copied()
+    }
+}

@@ -1,0 +1,48 @@
+//! The operations: futures that do nothing until polled, take builder steps until then, and own all they need.
+
+mod connection;
+mod join;
+mod push;
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::sync::oneshot;
+
+pub use self::{
+    connection::{Close, Connect, Connecting, Disconnect},
+    join::{Join, Leave},
+    push::{Cast, Push},
+};
+use crate::{core::Instant, driver::Shared};
+
+/// The answer to a command, once it was given.
+#[derive(Debug)]
+struct Answer<T>(oneshot::Receiver<T>);
+
+impl<T> Answer<T> {
+    fn channel() -> (oneshot::Sender<T>, Self) {
+        let (sender, receiver) = oneshot::channel();
+        (sender, Answer(receiver))
+    }
+
+    /// `None` where the driver has ended.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        Pin::new(&mut self.0).poll(cx).map(Result::ok)
+    }
+}
+
+/// The deadline of an operation that begins now.
+fn deadline(shared: &Shared, timeout: Option<Duration>) -> Instant {
+    shared.now() + timeout.unwrap_or(shared.timeout)
+}
+
+/// Polled again after it was ready, which no executor does.
+#[cold]
+fn spent() -> ! {
+    panic!("an operation was polled after it had finished")
+}

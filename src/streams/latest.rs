@@ -1,0 +1,56 @@
+//! The present value, and then every later one that a reader keeps up with.
+
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use futures::{Stream, StreamExt};
+use tokio::sync::watch;
+use tokio_stream::wrappers::WatchStream;
+
+/// A present value as a stream: first the value as it is now, then each later one. A slow reader sees the newest and
+/// never a backlog. It ends when nothing can change any more.
+///
+/// # Cancel safety
+/// `next()` and [`wait_for`](Latest::wait_for) lose nothing when dropped.
+#[must_use = "streams do nothing unless polled"]
+pub struct Latest<T> {
+    present: watch::Receiver<T>,
+    stream: WatchStream<T>,
+}
+
+impl<T: Clone + Send + Sync + 'static> Latest<T> {
+    pub(crate) fn new(present: watch::Receiver<T>) -> Self {
+        Latest { stream: WatchStream::new(present.clone()), present }
+    }
+
+    /// The value now, without waiting and without marking it seen.
+    pub fn current(&self) -> T {
+        self.present.borrow().clone()
+    }
+
+    /// Waits until the value, now or later, is what `wanted` wants. `None` if the stream ends before.
+    pub async fn wait_for(&mut self, mut wanted: impl FnMut(&T) -> bool) -> Option<T> {
+        let mut value = self.current();
+        while !wanted(&value) {
+            value = self.stream.next().await?;
+        }
+        Some(value)
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> Stream for Latest<T> {
+    type Item = T;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        self.stream.poll_next_unpin(cx)
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Latest<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Latest").field(&*self.present.borrow()).finish()
+    }
+}
