@@ -1,9 +1,14 @@
 //! The HTTP client behind handshakes, and what its errors mean here.
 
-use std::{error::Error as StdError, fmt, sync::OnceLock, time::Duration};
+use std::{
+    error::Error as StdError,
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use http::Uri;
-use reqwest::{Client, redirect::Policy};
+use reqwest::{Client, ClientBuilder, redirect::Policy};
 
 use crate::{
     endpoint::is_tls,
@@ -13,17 +18,32 @@ use crate::{
 const TLS: bool = cfg!(feature = "rustls");
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// The client for the default settings. It holds roots and settings but no connection, so all sockets share one.
-pub(super) fn shared() -> Result<Client, reqwest::Error> {
-    static CLIENT: OnceLock<Client> = OnceLock::new();
-    if let Some(client) = CLIENT.get() {
+/// The client for the default settings. It holds settings and certificates but no connection: all sockets share it.
+///
+/// There is one for TLS and one without, which starts also where the machine has no certificates.
+pub(super) fn shared(url: &Uri) -> Result<Client, reqwest::Error> {
+    static PLAIN: OnceLock<Client> = OnceLock::new();
+    static SECURE: OnceLock<Client> = OnceLock::new();
+    let tls = url.scheme_str().is_some_and(is_tls);
+    let cached = if tls { &SECURE } else { &PLAIN };
+    if let Some(client) = cached.get() {
         return Ok(client.clone());
     }
-    let client = build()?;
-    Ok(CLIENT.get_or_init(|| client).clone())
+    let client = if tls { settings().build()? } else { without_certificates(settings()).build()? };
+    Ok(cached.get_or_init(|| client).clone())
 }
 
-fn build() -> Result<Client, reqwest::Error> {
+#[cfg(feature = "rustls")]
+fn without_certificates(settings: ClientBuilder) -> ClientBuilder {
+    settings.tls_certs_only([])
+}
+
+#[cfg(not(feature = "rustls"))]
+fn without_certificates(settings: ClientBuilder) -> ClientBuilder {
+    settings
+}
+
+fn settings() -> ClientBuilder {
     Client::builder()
         .http1_only()
         .redirect(Policy::none())
@@ -32,7 +52,6 @@ fn build() -> Result<Client, reqwest::Error> {
         .no_proxy()
         .tcp_nodelay(true)
         .tcp_keepalive(KEEPALIVE)
-        .build()
 }
 
 /// The URL as the client takes it: `http` for `ws`, `https` for `wss`.
@@ -60,7 +79,7 @@ pub(super) fn failed(error: reqwest::Error, url: &Uri) -> ConnectError {
     let port = url.port_u16().unwrap_or(if url.scheme_str().is_some_and(is_tls) { 443 } else { 80 });
     let sentence = format!("{}:{port}: {root}", url.host().unwrap_or_default());
     let failed = Failed { sentence, error };
-    if certificate { ConnectError::Certificate(std::sync::Arc::new(failed)) } else { ConnectError::transport(failed) }
+    if certificate { ConnectError::Certificate(Arc::new(failed)) } else { ConnectError::transport(failed) }
 }
 
 fn is_certificate(error: &dyn StdError) -> bool {

@@ -29,7 +29,7 @@ pub(super) async fn open(dial: &Dial, path: &str) -> Result<Upgraded, ConnectErr
     let key = generate_key();
     let headers = request_headers(dial, &key)?;
     let offered: Vec<String> = tokens(&headers, SEC_WEBSOCKET_PROTOCOL).map(str::to_owned).collect();
-    let response = client::shared().map_err(failed)?.get(target).headers(headers).send().await.map_err(failed)?;
+    let response = client::shared(&url).map_err(failed)?.get(target).headers(headers).send().await.map_err(failed)?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Err(refused(response).await);
     }
