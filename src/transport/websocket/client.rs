@@ -10,10 +10,7 @@ use std::{
 use http::Uri;
 use reqwest::{Client, ClientBuilder, redirect::Policy};
 
-use crate::{
-    endpoint::is_tls,
-    error::{BuildError, ConnectError},
-};
+use crate::error::{BuildError, ConnectError};
 
 const TLS: bool = cfg!(feature = "rustls");
 const KEEPALIVE: Duration = Duration::from_secs(60);
@@ -24,7 +21,7 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 pub(super) fn shared(url: &Uri) -> Result<Client, reqwest::Error> {
     static PLAIN: OnceLock<Client> = OnceLock::new();
     static SECURE: OnceLock<Client> = OnceLock::new();
-    let tls = url.scheme_str().is_some_and(is_tls);
+    let tls = is_tls(url);
     let cached = if tls { &SECURE } else { &PLAIN };
     if let Some(client) = cached.get() {
         return Ok(client.clone());
@@ -54,9 +51,13 @@ fn settings() -> ClientBuilder {
         .tcp_keepalive(KEEPALIVE)
 }
 
+fn is_tls(url: &Uri) -> bool {
+    matches!(url.scheme_str(), Some("wss" | "https"))
+}
+
 /// The URL as the client takes it: `http` for `ws`, `https` for `wss`.
 pub(super) fn http_url(url: &Uri) -> Result<String, ConnectError> {
-    let tls = url.scheme_str().is_some_and(is_tls);
+    let tls = is_tls(url);
     if tls && !TLS {
         return Err(BuildError::Url("wss and https take TLS: enable the feature `rustls`".into()).into());
     }
@@ -76,7 +77,7 @@ pub(super) fn failed(error: reqwest::Error, url: &Uri) -> ConnectError {
         root = source;
         certificate |= is_certificate(root);
     }
-    let port = url.port_u16().unwrap_or(if url.scheme_str().is_some_and(is_tls) { 443 } else { 80 });
+    let port = url.port_u16().unwrap_or(if is_tls(url) { 443 } else { 80 });
     let sentence = format!("{}:{port}: {root}", url.host().unwrap_or_default());
     let failed = Failed { sentence, error };
     if certificate { ConnectError::Certificate(Arc::new(failed)) } else { ConnectError::transport(failed) }
