@@ -1,6 +1,8 @@
 //! A declarative, reactive client for Phoenix Channels.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "websocket")]
+mod auth;
 mod backoff;
 mod builder;
 mod channel;

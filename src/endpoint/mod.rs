@@ -1,5 +1,6 @@
 //! Where the server is: the endpoint's URL, and the query that carries the params.
-#![allow(dead_code)]
+// Until the builder uses it.
+#![allow(dead_code, unused_imports)]
 
 mod query;
 
@@ -84,16 +85,6 @@ impl Endpoint {
         assemble(self.scheme.clone(), self.authority.clone(), path, &[own, params])
             .map_err(|_| BuildError::Params("they make a URL of more than 64 KiB".into()))
     }
-
-    /// Whether this asks for TLS.
-    pub(crate) fn is_tls(&self) -> bool {
-        is_tls(self.scheme.as_str())
-    }
-}
-
-/// Whether a URL of this scheme asks for TLS.
-pub(crate) fn is_tls(scheme: &str) -> bool {
-    matches!(scheme, "wss" | "https")
 }
 
 /// The URL with a transport's path behind its own, and `vsn` as the last of its query and the only one (U-3, T-11).
@@ -276,7 +267,6 @@ mod tests {
         for host in ["", "a b", "h/x", "u@h", "h:1", "[::1]:1", "h?x"] {
             assert!(matches!(Endpoint::parts(host, "/s", 1, false), Err(BuildError::Url(_))), "{host}");
         }
-        assert!(other.is_tls() && !default.is_tls());
     }
 
     // U-17
