@@ -319,3 +319,6 @@ impl<T> Core<T> {
         self.out.push_back(Output::Telemetry(telemetry));
     }
 }
+
+#[cfg(test)]
+mod tests;
