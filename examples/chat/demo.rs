@@ -1,0 +1,115 @@
+//! Ann and bob meet in a room of the embedded server, which cuts ann's connection once.
+
+use std::{error::Error, future::ready, time::Duration};
+
+use futures::{Stream, StreamExt};
+use phoenix_streams::{Backoff, Channel, ChannelStatus, Socket, Status, json, testing::Server};
+use serde::Deserialize;
+
+use crate::Said;
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+#[derive(Deserialize)]
+struct Welcome {
+    motd: String,
+}
+
+pub(crate) async fn run() -> Outcome<()> {
+    let server = server().await?;
+    println!("a server listens on loopback");
+
+    let (ann_socket, ann) = enter(&server, "ann").await?;
+    let (bob_socket, bob) = enter(&server, "bob").await?;
+    let mut ann_hears = others(&ann, "ann");
+    let mut bob_hears = others(&bob, "bob");
+
+    say(&ann, "ann", "hi bob").await?;
+    hear("bob", &mut bob_hears).await?;
+    say(&bob, "bob", "hi ann, all well?").await?;
+    hear("ann", &mut ann_hears).await?;
+    if let Err(refused) = say(&ann, "ann", "").await {
+        println!("ann says nothing: {refused}");
+    }
+
+    // Ann watches her status while the server cuts every connection.
+    let mut status = ann_socket.status();
+    let mut bob_status = bob_socket.status();
+    println!("the server cuts all connections");
+    server.drop_connections();
+    let offline = |status: &Status| !status.is_connected();
+    tokio::join!(status.wait_for(offline), bob_status.wait_for(offline));
+    println!("ann and bob are offline");
+
+    // Nobody waits for anything: bob rejoins by himself, and what ann says meanwhile goes out when she is back.
+    bob.status().wait_for(ChannelStatus::is_joined).await;
+    println!("bob is back in {}", bob.topic());
+    say(&ann, "ann", "did I miss anything?").await?;
+    hear("bob", &mut bob_hears).await?;
+    status.wait_for(Status::is_connected).await;
+    println!("ann is online and back in {}", ann.topic());
+    say(&bob, "bob", "not a word").await?;
+    hear("ann", &mut ann_hears).await?;
+
+    ann.leave().await?;
+    println!("ann leaves");
+    ann_socket.close().await;
+    bob_socket.close().await;
+    println!("all connections are closed");
+    Ok(())
+}
+
+async fn server() -> std::io::Result<Server> {
+    Server::builder()
+        .join("room:*", |_, params| {
+            let name = params.json::<serde_json::Value>().ok().and_then(|all| all["name"].as_str().map(str::to_owned));
+            ready(match name {
+                Some(name) => Ok(json!({ "motd": format!("welcome, {name}") })),
+                None => Err(json!({ "reason": "a name is needed" })),
+            })
+        })
+        .on("room:*", "new_msg", |peer, said| {
+            ready(match said.json::<Said>() {
+                Ok(Said { body, .. }) if body.is_empty() => Err(json!({ "reason": "empty" })),
+                Ok(Said { body, .. }) => {
+                    peer.broadcast("new_msg", said);
+                    Ok(json!({ "length": body.len() }))
+                }
+                Err(_) => Err(json!({ "reason": "not a message" })),
+            })
+        })
+        .start()
+        .await
+}
+
+async fn enter(server: &Server, name: &str) -> Outcome<(Socket, Channel)> {
+    // By default the first attempt comes after 10 ms, which is too soon to be seen.
+    let unhurried = Backoff::steps([Duration::from_millis(500)]);
+    let params = json!({ "name": name });
+    let socket = Socket::builder(server.url()).params(params).reconnect(unhurried).connect().await?;
+    let room = socket.channel("room:lobby");
+    let welcome: Welcome = room.join(json!({ "name": name })).await?.json()?;
+    println!("{name} joins {}: {}", room.topic(), welcome.motd);
+    Ok((socket, room))
+}
+
+/// What the others say, as it is printed.
+fn others(room: &Channel, me: &'static str) -> impl Stream<Item = String> + Unpin + use<> {
+    room.events_as::<Said>("new_msg")
+        .lossy()
+        .filter(move |said| ready(said.name != me))
+        .map(|Said { name, body }| format!("<{name}> {body}"))
+}
+
+async fn say(room: &Channel, name: &str, body: &str) -> Outcome<()> {
+    let said = Said { name: name.to_owned(), body: body.to_owned() };
+    let reply = room.push("new_msg", &said).await?;
+    println!("{name} says something, and the server replies {}", reply.payload());
+    Ok(())
+}
+
+async fn hear(name: &str, hears: &mut (impl Stream<Item = String> + Unpin)) -> Outcome<()> {
+    let line = hears.next().await.ok_or("the room was closed")?;
+    println!("{name} hears {line}");
+    Ok(())
+}

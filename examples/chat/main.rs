@@ -1,0 +1,45 @@
+//! A chat.
+//!
+//! ```text
+//! cargo run --example chat                                       two clients and a server, in one process
+//! cargo run --example chat -- ws://host:4000/socket [topic] [name]   you, against any Phoenix server
+//! ```
+
+mod demo;
+mod interactive;
+
+use std::process::ExitCode;
+
+use serde::{Deserialize, Serialize};
+
+/// What is said in a room, under the event `new_msg`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Said {
+    #[serde(default = "somebody")]
+    name: String,
+    body: String,
+}
+
+fn somebody() -> String {
+    "somebody".to_owned()
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let outcome = match args.next() {
+        None => demo::run().await.map_err(|error| error.to_string()),
+        Some(url) => {
+            let topic = args.next().unwrap_or_else(|| "room:lobby".to_owned());
+            let name = args.next().unwrap_or_else(somebody);
+            interactive::run(&url, &topic, &name).await
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(sentence) => {
+            eprintln!("{sentence}");
+            ExitCode::FAILURE
+        }
+    }
+}
