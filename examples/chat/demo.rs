@@ -17,7 +17,7 @@ struct Welcome {
 
 pub(crate) async fn run() -> Outcome<()> {
     let server = server().await?;
-    println!("a server listens on loopback");
+    println!("   -- a server listens on loopback --");
 
     let (ann_socket, ann) = enter(&server, "ann").await?;
     let (bob_socket, bob) = enter(&server, "bob").await?;
@@ -29,33 +29,37 @@ pub(crate) async fn run() -> Outcome<()> {
     say(&bob, "bob", "hi ann, all well?").await?;
     hear("ann", &mut ann_hears).await?;
     if let Err(refused) = say(&ann, "ann", "").await {
-        println!("ann says nothing: {refused}");
+        println!(" ann says   nothing, and is told: {refused}");
     }
 
     // Ann watches her status while the server cuts every connection.
     let mut status = ann_socket.status();
     let mut bob_status = bob_socket.status();
-    println!("the server cuts all connections");
+    println!("   -- the server cuts all connections --");
     server.drop_connections();
     let offline = |status: &Status| !status.is_connected();
-    tokio::join!(status.wait_for(offline), bob_status.wait_for(offline));
-    println!("ann and bob are offline");
+    let (ann_now, bob_now) = tokio::join!(status.wait_for(offline), bob_status.wait_for(offline));
+    for (name, now) in [("ann", ann_now), ("bob", bob_now)] {
+        if let Some(Status::Waiting { cause, .. }) = now {
+            println!("{name:>4} is offline: {cause}");
+        }
+    }
 
     // Nobody waits for anything: bob rejoins by himself, and what ann says meanwhile goes out when she is back.
     bob.status().wait_for(ChannelStatus::is_joined).await;
-    println!("bob is back in {}", bob.topic());
+    println!(" bob is online again, and back in {}", bob.topic());
     say(&ann, "ann", "did I miss anything?").await?;
     hear("bob", &mut bob_hears).await?;
     status.wait_for(Status::is_connected).await;
-    println!("ann is online and back in {}", ann.topic());
+    println!(" ann is online again, and back in {}", ann.topic());
     say(&bob, "bob", "not a word").await?;
     hear("ann", &mut ann_hears).await?;
 
     ann.leave().await?;
-    println!("ann leaves");
+    println!(" ann leaves {}", ann.topic());
     ann_socket.close().await;
     bob_socket.close().await;
-    println!("all connections are closed");
+    println!("   -- all is closed --");
     Ok(())
 }
 
@@ -89,7 +93,7 @@ async fn enter(server: &Server, name: &str) -> Outcome<(Socket, Channel)> {
     let socket = Socket::builder(server.url()).params(params).reconnect(unhurried).connect().await?;
     let room = socket.channel("room:lobby");
     let welcome: Welcome = room.join(json!({ "name": name })).await?.json()?;
-    println!("{name} joins {}: {}", room.topic(), welcome.motd);
+    println!("{name:>4} joins  {}: {:?}", room.topic(), welcome.motd);
     Ok((socket, room))
 }
 
@@ -104,12 +108,12 @@ fn others(room: &Channel, me: &'static str) -> impl Stream<Item = String> + Unpi
 async fn say(room: &Channel, name: &str, body: &str) -> Outcome<()> {
     let said = Said { name: name.to_owned(), body: body.to_owned() };
     let reply = room.push("new_msg", &said).await?;
-    println!("{name} says something, and the server replies {}", reply.payload());
+    println!("{name:>4} says   {body:?}, and the server replies {}", reply.payload());
     Ok(())
 }
 
 async fn hear(name: &str, hears: &mut (impl Stream<Item = String> + Unpin)) -> Outcome<()> {
     let line = hears.next().await.ok_or("the room was closed")?;
-    println!("{name} hears {line}");
+    println!("{name:>4} hears  {line}");
     Ok(())
 }
