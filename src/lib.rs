@@ -1,4 +1,64 @@
-//! A declarative, reactive client for Phoenix Channels.
+//! A client for [Phoenix](https://www.phoenixframework.org) Channels in which everything a program can observe is a
+//! `Stream`, everything it can send is a future, and what should be joined is *declared*, not driven.
+//!
+//! ```text
+//!    you            Socket  Channel  Join  Push  Cast  Leave     Events  Messages  Latest<Status>
+//!                      |  commands, two lanes                       ^  messages by the turn, present values
+//!    driver            v                                            |
+//!                   one task: connection -> core -> streams, commands -> core -> connection
+//!                      |  command, frame, open, lost, now           ^  what to do, what was settled
+//!    core              v                                            |
+//!                   all of the protocol; no IO, no clock
+//!    transport      Stream<Item = Result<Frame, _>> + Sink<Frame>
+//! ```
+//!
+//! ```
+//! use futures::StreamExt;
+//! use phoenix_streams::{Socket, json};
+//! # use phoenix_streams::testing::Server;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let server = Server::builder()
+//! #     .join("room:*", |_, _| async { Ok(json!({})) })
+//! #     .on("room:*", "shout", |peer, said| async move { peer.broadcast("shout", said); Ok(json!({})) })
+//! #     .start()
+//! #     .await?;
+//! # let url = server.url();
+//! let socket = Socket::builder(url).connect().await?;
+//! let room = socket.channel("room:lobby");
+//! let mut shouts = room.events("shout");
+//! room.join(()).await?;
+//! room.push("shout", json!({ "body": "hi" })).await?;
+//! if let Some(Ok(message)) = shouts.next().await {
+//!     println!("{}", message.payload());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Laws
+//!
+//! 1. A channel stays joined while anyone holds any part of it, from its first `join` on and over every reconnect.
+//! 2. A topic is one subscription per socket, however many handles ask for it.
+//! 3. Reading never waits on someone else, and nothing is lost silently: [`EventError::Lagged`].
+//! 4. A push is sent at most once and settled exactly once: [`PushError`].
+//! 5. Nothing is sent until polled; each operation says what it leaves behind when dropped.
+//! 6. Errors end a call, never a stream.
+//! 7. The desired state wins: joins and leaves are never queued as frames.
+//! 8. Exactly one [`Telemetry::Closed`] for every [`Telemetry::Opened`], with its cause.
+//! 9. Retry is data: [`Backoff`]. What cannot heal by itself stops.
+//! 10. Secrets stay in: params, tokens and headers are in no `Debug`, error, log or telemetry.
+//! 11. A hostile server can cost at most one connection.
+//!
+//! What streams, futures and states show for every failure, all defaults, and what the crate does not do stand in the
+//! [README](https://docs.rs/crate/phoenix-streams/latest).
+//!
+//! # Cargo features
+//!
+//! - `websocket` (default): the `WebSocket` transport.
+//! - `rustls` (default): TLS, verified as the platform does.
+//! - `testing`: the embedded server, in the module `testing`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "websocket")]
@@ -44,3 +104,7 @@ pub use telemetry::Telemetry;
 #[cfg(feature = "websocket")]
 pub use transport::WebSocket;
 pub use transport::{BoxTransport, Transport};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
