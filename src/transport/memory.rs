@@ -4,6 +4,28 @@
 //! by itself: it answers each attempt to connect as you say, reads when you say, and replies to what you say. A peer
 //! that does nothing is a server that hangs, which is how timeouts are tested.
 //!
+//! ```
+//! use phoenix_streams::{Socket, json, transport::memory};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (transport, mut peer) = memory::pair();
+//! let socket = Socket::builder("ws://memory/socket").transport(transport).start()?;
+//! let room = socket.channel("room:1");
+//! let app = tokio::spawn(async move { room.join(json!({ "nick": "ann" })).await });
+//!
+//! let mut connection = peer.accept().await;
+//! let join = connection.recv().await.expect("the client is there");
+//! assert_eq!(&*join.event, "phx_join");
+//! connection.reply(&join, "ok", json!({ "motd": "hi" })).await;
+//! assert_eq!(app.await??.payload().as_str(), Some(r#"{"motd":"hi"}"#));
+//!
+//! connection.close(1012);
+//! let _again = peer.accept().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! A `Peer` and a [`PeerConnection`] know only frames and wakers, and no timer: with `tokio::time::pause()` whatever
 //! the socket waits for comes at once. What a test does wrong (a payload that does not serialize, say) panics.
 
