@@ -1,6 +1,5 @@
 //! Where the server is: the endpoint's URL, and the query that carries the params.
 // Until the builder uses it.
-#![allow(dead_code, unused_imports)]
 
 mod query;
 
