@@ -65,7 +65,11 @@ pub(super) fn spawn(
         let mut down = down;
         down.ending = channel.run(inbox, refs, tell).await;
     };
-    (tokio::spawn(async move { drop(Abortable::new(run, registration).await) }), joined)
+    let task = tokio::spawn(async move {
+        // Killed or not, its end has been told.
+        let _ = Abortable::new(run, registration).await;
+    });
+    (task, joined)
 }
 
 /// Tells the connection that this channel has ended, however it did: returned, panicked or killed.
