@@ -1,0 +1,111 @@
+//! Drives the embedded server with Phoenix' own JavaScript client.
+//!
+//! Takes node and `npm ci --prefix tests/js`. Without them it is skipped, and says so; where `CI` is set it fails.
+
+#[path = "transcripts/app.rs"]
+mod app;
+
+use std::{path::Path, process::Stdio, sync::Arc};
+
+use phoenix_streams::testing::{Fault, Server};
+use tokio::{process::Command, sync::Semaphore};
+
+/// The cases of `check.mjs`. A case that is not run is not proven.
+const CASES: [&str; 23] = [
+    "join",
+    "join refused",
+    "join of an unmatched topic",
+    "join crashed",
+    "push",
+    "push refused",
+    "push with another status",
+    "push without a reply",
+    "binary push",
+    "binary push refused",
+    "server push",
+    "binary server push",
+    "broadcast",
+    "intercepted broadcast",
+    "crash, then rejoin",
+    "close by the server",
+    "duplicate join",
+    "leave",
+    "heartbeat",
+    "auth token",
+    "auth token refused",
+    "auth token unanswered",
+    "connect refused",
+];
+
+// C-39, N-2, N-5, N-11, N-12
+#[tokio::test]
+async fn the_official_client_finds_nothing_wrong() {
+    assert_failing(None, &[]).await;
+}
+
+// C-39
+#[tokio::test]
+async fn it_finds_a_close_before_the_reply() {
+    assert_failing(Some(Fault::CloseBeforeReply), &["duplicate join"]).await;
+}
+
+// W-4
+#[tokio::test]
+async fn it_finds_a_broadcast_with_a_join_ref() {
+    assert_failing(Some(Fault::BroadcastWithJoinRef), &["broadcast"]).await;
+}
+
+// N-5
+#[tokio::test]
+async fn it_finds_a_heartbeat_reply_with_another_ref() {
+    assert_failing(Some(Fault::HeartbeatRef), &["heartbeat"]).await;
+}
+
+/// Runs the script; exactly these cases must fail.
+async fn assert_failing(fault: Option<Fault>, failing: &[&str]) {
+    if !installed().await {
+        return;
+    }
+    let server = start(false, fault).await;
+    let with_token = start(true, fault).await;
+    let script = Command::new("node")
+        .args(["tests/js/check.mjs", server.url(), with_token.url()])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stderr(Stdio::inherit())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    let printed = String::from_utf8(script.stdout).unwrap();
+    let lines: Vec<&str> = printed.lines().collect();
+    assert_eq!(lines.len(), CASES.len() + 1, "{printed}");
+    for (name, line) in CASES.iter().zip(&lines) {
+        let passed = *line == format!("ok {name}");
+        let failed = line.starts_with(&format!("not ok {name}: "));
+        assert_eq!((passed, failed), (!failing.contains(name), failing.contains(name)), "{printed}");
+    }
+    let passed = CASES.len() - failing.len();
+    assert_eq!(lines[CASES.len()], format!("{passed} of {}", CASES.len()));
+    assert_eq!(script.status.success(), failing.is_empty());
+}
+
+async fn start(auth_token: bool, fault: Option<Fault>) -> Server {
+    let server = app::app(&Arc::new(Semaphore::new(0))).auth_token(auth_token).start().await.unwrap();
+    if let Some(fault) = fault {
+        server.misbehave(fault);
+    }
+    server
+}
+
+async fn installed() -> bool {
+    let node =
+        Command::new("node").arg("--version").stdout(Stdio::null()).status().await.is_ok_and(|node| node.success());
+    let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/js/node_modules/phoenix").exists();
+    let installed = node && modules;
+    let how = "the JavaScript client takes node and `npm ci --prefix tests/js`";
+    assert!(installed || std::env::var_os("CI").is_none(), "{how}");
+    if !installed {
+        println!("skipped: {how}");
+    }
+    installed
+}
