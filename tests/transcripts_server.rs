@@ -114,7 +114,7 @@ async fn transcript_a() {
 }
 
 async fn handshake_answers(server: &Server, request: &str, response: &str) {
-    let answer = client::http(server.url(), request).await;
+    let (_, answer) = client::http(server.url(), request).await;
     // The order of headers has no meaning, nor has the time.
     let lines = |text: &str| {
         let mut lines: Vec<_> = text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();

@@ -1,4 +1,5 @@
 //! A raw client that speaks the transcripts' notation.
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use futures::{SinkExt, StreamExt};
 use tokio::{
@@ -7,7 +8,7 @@ use tokio::{
 };
 use tokio_tungstenite::{
     WebSocketStream, client_async,
-    tungstenite::{Error, Message},
+    tungstenite::{Error, Message, protocol::Role},
 };
 
 pub(crate) struct Client(WebSocketStream<TcpStream>);
@@ -17,6 +18,11 @@ impl Client {
         let stream = TcpStream::connect(host(url)).await.unwrap();
         let (client, _) = client_async(format!("{url}/websocket?{query}"), stream).await.unwrap();
         Client(client)
+    }
+
+    /// Over a connection whose handshake is done.
+    pub(crate) async fn over(stream: TcpStream) -> Self {
+        Client(WebSocketStream::from_raw_socket(stream, Role::Client, None).await)
     }
 
     /// Text, or `BIN` and hex.
@@ -49,8 +55,8 @@ impl Client {
     }
 }
 
-/// Sends a request, and returns the head of the response.
-pub(crate) async fn http(url: &str, request: &str) -> String {
+/// Sends a request, and returns the connection and the head of the response.
+pub(crate) async fn http(url: &str, request: &str) -> (TcpStream, String) {
     let mut stream = TcpStream::connect(host(url)).await.unwrap();
     let request = format!("{}\r\n\r\n", request.lines().collect::<Vec<_>>().join("\r\n"));
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -58,7 +64,13 @@ pub(crate) async fn http(url: &str, request: &str) -> String {
     while !head.ends_with("\r\n\r\n") {
         head.push(stream.read_u8().await.unwrap().into());
     }
-    head
+    (stream, head)
+}
+
+pub(crate) async fn read(stream: &mut TcpStream, len: usize) -> String {
+    let mut body = vec![0; len];
+    stream.read_exact(&mut body).await.unwrap();
+    String::from_utf8(body).unwrap()
 }
 
 /// One masked frame, whatever its first byte.
