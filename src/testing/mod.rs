@@ -34,6 +34,8 @@ mod peer;
 mod response;
 mod server;
 mod socket;
+#[cfg(test)]
+mod tests;
 mod transport;
 mod wire;
 

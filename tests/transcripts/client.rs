@@ -8,7 +8,7 @@ use tokio::{
 };
 use tokio_tungstenite::{
     WebSocketStream, client_async,
-    tungstenite::{Error, Message, protocol::Role},
+    tungstenite::{Error, Message, error::ProtocolError, protocol::Role},
 };
 
 pub(crate) struct Client(WebSocketStream<TcpStream>);
@@ -49,7 +49,11 @@ impl Client {
             }
             Some(Ok(Message::Pong(data))) => format!("PONG b'{}'", data.escape_ascii()),
             Some(Ok(Message::Close(Some(close)))) => format!("CLOSE {} '{}'", u16::from(close.code), close.reason),
-            None | Some(Err(Error::ConnectionClosed)) => "!! TCP FIN".into(),
+            // tungstenite calls any end without a close frame a reset.
+            None
+            | Some(Err(Error::ConnectionClosed | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))) => {
+                "!! TCP FIN".into()
+            }
             other => panic!("unexpected: {other:?}"),
         }
     }
@@ -111,6 +115,6 @@ fn bytes(hex: &str) -> Vec<u8> {
     hex.split(' ').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect()
 }
 
-fn host(url: &str) -> &str {
+pub(crate) fn host(url: &str) -> &str {
     url.trim_start_matches("ws://").split('/').next().unwrap()
 }
