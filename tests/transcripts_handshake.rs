@@ -23,7 +23,7 @@ struct Answer {
     first_frame: Option<String>,
 }
 
-// N-2, N-3, W-29, N-17
+// N-2, N-3, W-29
 #[tokio::test]
 async fn transcript_d() {
     let app = || app::app(&Arc::new(Semaphore::new(0)));

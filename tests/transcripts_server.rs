@@ -100,7 +100,7 @@ fn timeless(message: &str) -> &str {
     message.strip_prefix('+').and_then(|timed| timed.split_once(' ')).map_or(message, |(_, message)| message)
 }
 
-// N-5, N-11, N-12, W-3, W-20
+// N-5, N-11, N-12
 #[tokio::test]
 async fn transcript_a() {
     let mut replay = Replay::new(A).await;
@@ -193,7 +193,7 @@ async fn slow_replies(replay: &mut Replay) {
     replay.quiet().await;
 }
 
-// C-39, W-4, W-13, W-14, W-20
+// C-39, W-4, W-20
 #[tokio::test]
 async fn transcript_c() {
     let mut replay = Replay::new(C).await;
@@ -273,7 +273,7 @@ async fn transcript_c_frame_sizes() {
     }
 }
 
-// N-8, C-14
+// N-8
 #[tokio::test]
 async fn transcript_c_max_channels() {
     let mut replay = Replay::new(C).await;

@@ -62,10 +62,10 @@ impl Response {
     /// To a join this is a crash.
     ///
     /// ```
-    /// use phoenix_streams::testing::{Response, Server};
+    /// use phoenix_streams::{json, testing::{Response, Server}};
     ///
     /// # async fn start() -> std::io::Result<()> {
-    /// let server = Server::builder().join("room:*", |_, _| async { Ok(().into()) }).on_with("room:*", "slow", |_, payload| async {
+    /// let server = Server::builder().join("room:*", |_, _| async { Ok(json!({})) }).on_with("room:*", "slow", |_, payload| async {
     ///     Response::later(|later| drop(tokio::spawn(async move { later.reply("ok", payload) })))
     /// });
     /// # server.start().await?; Ok(()) }

@@ -50,7 +50,6 @@ async fn a_cut_is_an_end_without_a_close_frame() {
     joined(&server).await;
 }
 
-// N-7
 #[tokio::test]
 async fn a_deploy_closes_with_1012() {
     let server = rooms().start().await.unwrap();
@@ -201,12 +200,14 @@ async fn a_push_of_what_is_no_map_crashes_the_channel() {
     assert_eq!(client.next().await, r#"["1","1","room:1","phx_error",{"reason":"channel_crash"}]"#);
 }
 
-// W-12
+// W-20
 #[tokio::test]
 async fn a_binary_reply_on_a_topic_too_long_for_one_crashes_the_channel() {
     let server =
         rooms().on_with("room:*", "bin", |_, _| async { Response::ok(Binary(vec![1])) }).start().await.unwrap();
-    let mut client = connect(&server).await;
+    let mut client = joined(&server).await;
+    client.send(r#"["1","2","room:1","bin",{}]"#).await;
+    assert_eq!(client.next().await, "BIN 01 01 01 06 02 31 32 72 6f 6f 6d 3a 31 6f 6b 01");
     let topic = format!("room:{}", "t".repeat(251));
     client.send(&format!(r#"["1","1","{topic}","phx_join",{{}}]"#)).await;
     client.next().await;
