@@ -68,7 +68,7 @@ impl Backoff {
             return None;
         }
         let step = self.step(attempt).max(SHORTEST);
-        Some(if self.jitter { step.mul_f64(1.0 - random.f64() / 2.0) } else { step })
+        Some(if self.jitter { step - step.mul_f64(random.f64() / 2.0) } else { step })
     }
 
     fn step(&self, attempt: u32) -> Duration {
@@ -88,5 +88,83 @@ impl Backoff {
 impl From<Schedule> for Backoff {
     fn from(schedule: Schedule) -> Self {
         Backoff { schedule, jitter: true, limit: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vectors(name: &str) -> Vec<Duration> {
+        let all: serde_json::Value = serde_json::from_str(include_str!("../tests/vectors.json")).unwrap();
+        all["backoff"][name].as_array().unwrap().iter().map(|ms| Duration::from_millis(ms.as_u64().unwrap())).collect()
+    }
+
+    fn delays(backoff: &Backoff, tries: usize) -> Vec<Duration> {
+        let mut random = fastrand::Rng::with_seed(1);
+        (1..).take(tries).map_while(|attempt| backoff.delay(attempt, &mut random)).collect()
+    }
+
+    // S-32
+    #[test]
+    fn reconnecting_waits_as_phoenix_does() {
+        let expected = vectors("reconnect_ms_by_try_1_to_12");
+        assert_eq!(delays(&Backoff::reconnect().jitter(false), 12), expected);
+    }
+
+    // C-19
+    #[test]
+    fn rejoining_waits_as_phoenix_does() {
+        let expected = vectors("rejoin_ms_by_try_1_to_6");
+        assert_eq!(delays(&Backoff::rejoin().jitter(false), 6), expected);
+    }
+
+    // S-33
+    #[test]
+    fn steps_are_ones_own_and_the_last_stays() {
+        let own = Backoff::steps([3, 1].map(Duration::from_secs)).jitter(false);
+        assert_eq!(delays(&own, 4), [3, 1, 1, 1].map(Duration::from_secs));
+        assert_eq!(own.delay(u32::MAX, &mut fastrand::Rng::with_seed(1)), Some(Duration::from_secs(1)));
+        assert_eq!(delays(&Backoff::steps([]).jitter(false), 2), [Duration::from_secs(1); 2]);
+    }
+
+    #[test]
+    fn exponential_doubles_up_to_its_most_at_any_try() {
+        let most = Duration::from_secs(1);
+        let backoff = Backoff::exponential(Duration::from_millis(100), most).jitter(false);
+        assert_eq!(delays(&backoff, 6), [100, 200, 400, 800, 1000, 1000].map(Duration::from_millis));
+        let mut random = fastrand::Rng::with_seed(1);
+        for attempt in [32, 33, 34, 40, 65, u32::MAX] {
+            assert_eq!(backoff.delay(attempt, &mut random), Some(most));
+        }
+        let endless = Backoff::exponential(Duration::MAX, Duration::MAX).jitter(false);
+        assert_eq!(endless.delay(40, &mut random), Some(Duration::MAX));
+    }
+
+    // T-23
+    #[test]
+    fn jitter_shortens_by_up_to_a_half() {
+        let step = Duration::from_secs(8);
+        let backoff = Backoff::steps([step]);
+        let seen = delays(&backoff, 10_000);
+        assert!(seen.iter().all(|delay| *delay > step / 2 && *delay <= step));
+        assert!(seen.iter().min() < Some(&Duration::from_millis(4010)));
+        assert!(seen.iter().max() > Some(&Duration::from_millis(7990)));
+        let longest = delays(&Backoff::steps([Duration::MAX]), 100);
+        assert!(longest.iter().all(|delay| *delay >= Duration::MAX / 2));
+    }
+
+    #[test]
+    fn a_limit_ends_it() {
+        assert_eq!(delays(&Backoff::rejoin().limit(3), 9).len(), 3);
+        assert_eq!(delays(&Backoff::rejoin().limit(0), 9).len(), 0);
+    }
+
+    #[test]
+    fn no_delay_is_zero() {
+        for backoff in [Backoff::steps([Duration::ZERO]), Backoff::exponential(Duration::ZERO, Duration::ZERO)] {
+            assert!(delays(&backoff, 1000).iter().all(|delay| *delay >= SHORTEST / 2));
+            assert_eq!(delays(&backoff.jitter(false), 2), [SHORTEST; 2]);
+        }
     }
 }

@@ -131,3 +131,46 @@ impl fmt::Debug for Reply {
         f.debug_struct("Reply").field("status", &self.status()).field("payload", &self.payload).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(text: &'static str) -> Payload {
+        Payload::from_raw(text, false)
+    }
+
+    // T-29
+    #[test]
+    fn a_message_names_topic_and_event_and_hides_its_payload() {
+        let names = Arc::new(Names { topic: "room:1".into(), event: "shout".into() });
+        let message = Message::new(names, json(r#"{"text":"secret"}"#));
+        assert_eq!((message.topic(), message.event()), ("room:1", "shout"));
+        assert_eq!(message.json::<serde_json::Value>().unwrap()["text"], "secret");
+        let shown = format!("{message:?}");
+        assert_eq!(shown, r#"Message { topic: "room:1", event: "shout", payload: Payload(json, 17 bytes) }"#);
+        assert_eq!(message.into_payload(), json(r#"{"text":"secret"}"#));
+    }
+
+    // W-6, T-7
+    #[test]
+    fn a_reply_has_any_status() {
+        for status in ["ok", "error", "timeout", "", "später"] {
+            assert_eq!(Reply::new(status, Payload::empty()).status(), status);
+        }
+        assert_eq!(
+            format!("{:?}", Reply::new("no", json("[1]"))),
+            r#"Reply { status: "no", payload: Payload(json, 3 bytes) }"#
+        );
+    }
+
+    #[test]
+    fn the_reason_of_a_reply_is_the_one_phoenix_writes() {
+        let reason = |payload| Reply::new("error", payload).reason();
+        assert_eq!(reason(json(r#"{"reason":"unmatched topic"}"#)).as_deref(), Some("unmatched topic"));
+        for other in [r#"{"reason":1}"#, "{}", "[]", "null", "\"reason\"", ""] {
+            assert_eq!(reason(json(other)), None);
+        }
+        assert_eq!(reason(Payload::from_raw(r#"{"reason":"x"}"#, true)), None);
+    }
+}

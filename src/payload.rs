@@ -165,3 +165,122 @@ impl IntoPayload for &Payload {
         Ok(self.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn text(payload: impl IntoPayload) -> String {
+        payload.into_payload().unwrap().as_str().unwrap().to_owned()
+    }
+
+    // Q-2, DEV-15
+    #[test]
+    fn no_payload_is_an_empty_object_and_all_else_is_as_given() {
+        assert_eq!(text(()), "{}");
+        assert_eq!(text(None::<u8>), "{}");
+        assert_eq!(text(Value::Null), "{}");
+        assert_eq!(text(&Value::Null), "{}");
+        assert_eq!(text(0), "0");
+        assert_eq!(text(""), "\"\"");
+        assert_eq!(text(false), "false");
+        assert_eq!(text("hi"), "\"hi\"");
+        assert_eq!(text([1, 2]), "[1,2]");
+        assert_eq!(text(json!({ "a": null })), r#"{"a":null}"#);
+        assert_eq!(text([None::<u8>]), "[null]");
+    }
+
+    // DEV-15
+    #[test]
+    fn a_ready_payload_goes_as_it_is() {
+        let null = Payload::from_raw("null", false);
+        assert_eq!(text(&null), "null");
+        assert_eq!(text(null), "null");
+        assert_eq!(text(Payload::from_raw(" {\"b\":1, \"a\":2}", false)), " {\"b\":1, \"a\":2}");
+    }
+
+    // W-19
+    #[test]
+    fn only_binary_is_binary() {
+        let sent = Binary(vec![1, 2, 3]);
+        for payload in [(&sent).into_payload().unwrap(), sent.clone().into_payload().unwrap()] {
+            assert!(payload.is_binary());
+            assert_eq!(payload.as_bytes(), [1, 2, 3]);
+            assert_eq!(payload.as_str(), None);
+        }
+        assert!(Binary(&b""[..]).into_payload().unwrap().is_binary());
+        assert_eq!(text(vec![1, 2, 3]), "[1,2,3]");
+    }
+
+    #[test]
+    fn what_does_not_serialize_is_an_error() {
+        let odd = std::collections::HashMap::from([((1, 2), 3)]);
+        assert!(odd.into_payload().unwrap_err().to_string().starts_with("the payload cannot be encoded: "));
+    }
+
+    #[test]
+    fn json_borrows_and_takes_the_first_value() {
+        #[derive(Debug, PartialEq, Deserialize)]
+        struct Shout<'a> {
+            text: &'a str,
+        }
+        let payload = Payload::from_raw(r#"{"text":"hi"} ,"more""#, false);
+        assert_eq!(payload.json::<Shout<'_>>().unwrap(), Shout { text: "hi" });
+        assert!(payload.json::<u8>().is_err());
+        for malformed in ["", "{", "nul", "}"] {
+            assert!(Payload::from_raw(malformed, false).json::<Value>().is_err());
+        }
+        assert!(Payload::from_raw(vec![b'"', 0xff, b'"'], false).json::<Value>().is_err());
+    }
+
+    // M-11
+    #[test]
+    fn any_json_value_is_a_payload() {
+        for value in [json!(null), json!(0), json!(""), json!([]), json!({}), json!(false)] {
+            let payload = Payload::from_raw(value.to_string(), false);
+            assert_eq!(payload.json::<Value>().unwrap(), value);
+            assert_eq!(payload.to_string(), value.to_string());
+        }
+        assert_eq!(Payload::from_raw("null", false).json::<Option<u8>>().unwrap(), None);
+    }
+
+    #[test]
+    fn a_binary_payload_is_not_json_and_says_its_size() {
+        let error = Payload::from_raw("{}", true).json::<Value>().unwrap_err();
+        assert_eq!(error.to_string(), "the payload cannot be decoded: a binary payload of 2 bytes is not JSON");
+    }
+
+    #[test]
+    fn a_binary_reply_shows_only_its_data() {
+        let payload = Payload::binary_reply("ok", &[7, 8]).unwrap();
+        assert!(payload.is_binary());
+        assert_eq!(payload.as_bytes(), [7, 8]);
+        assert_eq!(payload.to_bytes(), [7, 8][..]);
+        assert_eq!(payload.to_string(), "<2 bytes>");
+        assert!(Payload::binary_reply(&"s".repeat(255), &[]).unwrap().as_bytes().is_empty());
+        assert!(Payload::binary_reply(&"s".repeat(256), &[]).is_err());
+    }
+
+    // T-29
+    #[test]
+    fn debug_shows_no_content_and_display_no_bytes() {
+        let secret = Payload::from_raw(r#"{"token":"secret"}"#, false);
+        assert_eq!(format!("{secret:?}"), "Payload(json, 18 bytes)");
+        assert_eq!(secret.to_string(), r#"{"token":"secret"}"#);
+        let bytes = Payload::from_raw("secret", true);
+        assert_eq!(format!("{bytes:?}"), "Payload(binary, 6 bytes)");
+        assert_eq!(bytes.to_string(), "<6 bytes>");
+        assert_eq!(Payload::from_raw(vec![0xff], false).to_string(), "<1 bytes>");
+    }
+
+    // T-28
+    #[test]
+    fn a_clone_shares_the_bytes() {
+        let payload = Payload::from_raw(vec![b'1'; 100], false);
+        assert_eq!(payload.clone().as_bytes().as_ptr(), payload.as_bytes().as_ptr());
+        assert_eq!(payload.to_bytes().as_ptr(), payload.as_bytes().as_ptr());
+    }
+}

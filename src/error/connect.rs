@@ -3,7 +3,10 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::{
+    HeaderMap, HeaderName, StatusCode,
+    header::{DATE, RETRY_AFTER},
+};
 
 use super::{BoxError, Source};
 
@@ -116,10 +119,19 @@ impl Refusal {
         &self.body
     }
 
-    /// `Retry-After` in seconds, where the server sent it so.
+    /// How long `Retry-After` says to wait: its seconds, or its date as seen from the response's own `Date`, so that no
+    /// clock of this machine matters. A date that has passed is zero.
     pub fn retry_after(&self) -> Option<Duration> {
-        let seconds = self.headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-        Some(Duration::from_secs(seconds))
+        let after = self.header(RETRY_AFTER)?;
+        if let Ok(seconds) = after.parse() {
+            return Some(Duration::from_secs(seconds));
+        }
+        let [after, now] = [after, self.header(DATE)?].map(httpdate::parse_http_date);
+        Some(after.ok()?.duration_since(now.ok()?).unwrap_or_default())
+    }
+
+    fn header(&self, name: HeaderName) -> Option<&str> {
+        Some(self.headers.get(name)?.to_str().ok()?.trim())
     }
 }
 
@@ -166,5 +178,52 @@ impl Stop {
 
     pub(crate) fn into_inner(self) -> BoxError {
         self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(headers: &[(HeaderName, &'static str)]) -> Refusal {
+        let headers = headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, headers, "secret body")
+    }
+
+    // T-23
+    #[test]
+    fn retry_after_in_seconds() {
+        assert_eq!(answered(&[(RETRY_AFTER, " 7 ")]).retry_after(), Some(Duration::from_secs(7)));
+        assert_eq!(answered(&[(RETRY_AFTER, "0")]).retry_after(), Some(Duration::ZERO));
+        let endless = answered(&[(RETRY_AFTER, "18446744073709551615")]);
+        assert_eq!(endless.retry_after(), Some(Duration::from_secs(u64::MAX)));
+        for other in ["", "-1", "1.5", "soon", "18446744073709551616", "\u{e9}"] {
+            assert_eq!(answered(&[(RETRY_AFTER, other)]).retry_after(), None);
+        }
+        assert_eq!(answered(&[]).retry_after(), None);
+    }
+
+    // T-23
+    #[test]
+    fn retry_after_as_a_date_is_seen_from_the_servers_clock() {
+        const DUE: (HeaderName, &str) = (RETRY_AFTER, "Wed, 21 Oct 2015 07:28:30 GMT");
+        let now = |date| answered(&[DUE, (DATE, date)]).retry_after();
+        assert_eq!(now("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::from_secs(30)));
+        assert_eq!(now("Wed, 21 Oct 2015 08:00:00 GMT"), Some(Duration::ZERO));
+        assert_eq!(now("yesterday"), None);
+        assert_eq!(answered(&[DUE]).retry_after(), None);
+    }
+
+    // T-29
+    #[test]
+    fn a_refusal_shows_neither_headers_nor_body() {
+        let refusal = answered(&[(http::header::SET_COOKIE, "secret")]);
+        assert_eq!(refusal.body(), "secret body");
+        assert_eq!(format!("{refusal:?}"), "Refusal { status: 503, headers: 1, body: 11 bytes }");
+        let error = ConnectError::Refused(Box::new(refusal));
+        let expected =
+            "the server refused the connection with HTTP 503 Service Unavailable: it asks to come back later";
+        assert_eq!(error.to_string(), expected);
+        assert!(!format!("{error:?}").contains("secret"));
     }
 }

@@ -71,3 +71,6 @@ impl StdError for DecodeError {
         Some(&*self.0)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -154,3 +154,6 @@ impl fmt::Debug for Codec {
         write!(f, "Codec({})", self.vsn())
     }
 }
+
+#[cfg(test)]
+mod tests;

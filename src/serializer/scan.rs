@@ -25,7 +25,7 @@ pub(super) fn scan(text: &[u8]) -> Result<Scanned<'_>, &'static str> {
 }
 
 /// The status and response of a reply's payload. Phoenix writes `{"response":..,"status":"ok"}`, which is taken apart
-/// without looking at the response; any other order is parsed.
+/// without parsing the response; any other order, and a response that has a status of its own, is parsed.
 pub(crate) fn reply(payload: &[u8]) -> Result<(Cow<'_, str>, &[u8]), serde_json::Error> {
     if let Some(found) = phoenix_reply(payload) {
         return Ok(found);
@@ -47,6 +47,10 @@ fn phoenix_reply(payload: &[u8]) -> Option<(Cow<'_, str>, &[u8])> {
     let inside = payload.strip_prefix(b"{\"response\":")?.strip_suffix(b"\"}")?;
     let quote = memchr::memrchr(b'"', inside)?;
     let response = inside[..=quote].strip_suffix(STATUS)?;
+    // A second one may be the reply's, and the last of an element behind the payload (W-3).
+    if memchr::memmem::find(inside, STATUS) != Some(response.len()) {
+        return None;
+    }
     let status = std::str::from_utf8(&inside[quote + 1..]).ok()?;
     (!status.contains('\\')).then_some((Cow::Borrowed(status), response))
 }

@@ -65,6 +65,12 @@ fn frame(
     if payload.is_binary() {
         return binary(join_ref, reference, topic, event, payload.as_bytes()).map(Frame::Binary);
     }
+    // Text that is not UTF-8 would cost the connection, here and at the server: W-34.
+    match payload.as_str() {
+        None => return Err(EncodeError::new("JSON text that is not UTF-8")),
+        Some("") => return Err(EncodeError::new("JSON text without a value")),
+        Some(_) => {}
+    }
     let mut text = Vec::with_capacity(payload.as_bytes().len() + topic.len() + event.len() + 48);
     text.push(b'[');
     for reference in [join_ref, reference] {
@@ -88,7 +94,9 @@ fn binary(
     data: &[u8],
 ) -> Result<Bytes, EncodeError> {
     // W-13: in a binary frame an absent join_ref reads as "", which the server drops without a word.
-    let join_ref = join_ref.ok_or_else(|| EncodeError::new("a binary payload outside of a joined channel"))?;
+    let join_ref = join_ref
+        .filter(|text| !text.is_empty())
+        .ok_or_else(|| EncodeError::new("a binary payload outside of a joined channel"))?;
     let fields = [("join_ref", join_ref), ("ref", reference.unwrap_or_default()), ("topic", topic), ("event", event)];
     let mut bytes = Vec::with_capacity(5 + data.len() + fields.iter().map(|(_, text)| text.len()).sum::<usize>());
     bytes.push(PUSH);
