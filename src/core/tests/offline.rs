@@ -208,6 +208,43 @@ fn dev_10_a_leave_that_could_not_be_written_is_dropped_with_its_connection() {
 }
 
 #[test]
+fn dev_10_a_leave_that_could_not_be_written_is_dropped_with_a_connection_given_up() {
+    let (mut sim, room, _) = Sim::joined("room:1");
+    sim.advance(ms(40_000));
+    sim.written.clear();
+    sim.writable = false;
+    let leave = sim.leave(room);
+    sim.advance(ms(5_010));
+    assert!(matches!(sim.left_as(leave), Err(LeaveError::Disconnected)));
+    sim.writable = true;
+    sim.up();
+    assert!(sim.written.is_empty(), "{:?}", sim.written);
+}
+
+#[test]
+fn dev_10_a_join_asked_for_while_leaving_is_sent_by_the_next_connection() {
+    let (mut sim, room, _) = Sim::joined("room:1");
+    sim.leave(room);
+    let join = sim.join(room, json!({}));
+    sim.written.clear();
+    reconnect(&mut sim);
+    assert_eq!(count(&sim, "phx_join"), 1);
+    sim.accept(room);
+    assert!(sim.joined_as(join).is_ok());
+}
+
+#[test]
+fn a_refused_channel_is_not_wanted_at_the_next_open() {
+    let mut sim = Sim::open();
+    let room = sim.channel("room:1");
+    sim.join(room, json!({}));
+    sim.reply("phx_join", "error", json!({ "reason": "no" }));
+    sim.written.clear();
+    reconnect(&mut sim);
+    assert!(sim.written.is_empty(), "{:?}", sim.written);
+}
+
+#[test]
 fn dev_10_a_join_and_its_leave_cancel_out_before_they_are_written() {
     let mut sim = Sim::open();
     sim.writable = false;

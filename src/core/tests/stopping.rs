@@ -143,6 +143,11 @@ fn t_21_the_socket_gives_up_only_at_the_limit_and_says_so() {
     assert!(matches!(sim.connected_as(connect), Err(ConnectError::Refused(_))));
     sim.advance(ms(600_000));
     assert_eq!(sim.dials().len(), 3);
+
+    // Asked again, it has all its tries again.
+    sim.connect();
+    sim.dial_fails(broken());
+    assert_eq!(wait(&sim), ms(10));
 }
 
 #[test]

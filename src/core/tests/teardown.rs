@@ -11,6 +11,7 @@ use crate::{
     error::{CastError, ConnectError, JoinError, LeaveError, NotJoined, NotSent, PushError},
     status::{ChannelClosed, ChannelStatus, Status},
     telemetry::Telemetry,
+    transport::Frame,
 };
 
 /// A state to begin in, by its name.
@@ -236,6 +237,28 @@ fn s_19_overlapping_disconnects_both_complete_after_one_hangup() {
 }
 
 #[test]
+fn disconnecting_again_says_nothing_new() {
+    let mut sim = Sim::open();
+    sim.disconnect(1000, "");
+    sim.hung_up();
+    sim.disconnect(1000, "");
+    assert_eq!(sim.statuses.iter().filter(|status| matches!(status, Status::Disconnected)).count(), 1);
+}
+
+#[test]
+fn a_connection_that_was_given_up_is_waited_for_too() {
+    let mut sim = Sim::open();
+    sim.advance(ms(45_000));
+    let token = sim.disconnect(1000, "");
+    sim.close();
+    assert!(sim.is_pending(token));
+    assert!(!sim.acts.iter().any(|(_, act)| *act == Act::Finished));
+    sim.hung_up();
+    assert!(is_done(&sim, token));
+    assert!(sim.acts.iter().any(|(_, act)| *act == Act::Finished));
+}
+
+#[test]
 fn s_19_disconnecting_twice_waits_for_both_connections() {
     let mut sim = Sim::open();
     let first = sim.disconnect(1000, "");
@@ -318,6 +341,7 @@ fn dev_7_closed_is_told_though_the_peer_never_ends_its_side() {
     assert_eq!(closed(&sim), 1);
     // What the old connection still brings is nobody's, and its end is told once.
     sim.receive(json!([null, null, "room:1", "shout", {}]));
+    sim.receive_frame(Frame::Text("garbage".into()));
     sim.server_closes(1001);
     sim.hung_up();
     assert_eq!(closed(&sim), 1);
