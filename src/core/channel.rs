@@ -325,8 +325,12 @@ impl<T> Core<T> {
         for id in ids {
             self.fail_pushes(id, NotSent::Closed);
             self.fail_joins(id, &JoinError::Closed);
+            let ended = matches!(channel_state(self, id), Some(State::Closed { .. }));
             self.set_state(id, State::Closed { cause: ChannelClosed::Socket });
             self.out.push_back(Output::EndStreams(id));
+            if let (false, Some(topic)) = (ended, self.topic(id)) {
+                self.tell(Telemetry::ChannelClosed { topic, cause: ChannelClosed::Socket });
+            }
         }
     }
 

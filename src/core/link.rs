@@ -72,7 +72,6 @@ impl<T> Core<T> {
         let heartbeat =
             self.config.heartbeat.map_or(Heartbeat::Off, |interval| Heartbeat::Idle { due: now + interval });
         self.set_link(Link::Open { since: now, proven: false, heartbeat });
-        self.last_cause = None;
         self.tell(Telemetry::Opened { transport: self.config.transport });
         self.out.push_back(Output::Status(Status::Connected));
         for waiter in self.take_connects() {
@@ -269,7 +268,6 @@ impl<T> Core<T> {
             }
             _ => {}
         }
-        self.tries = 0;
         self.last_cause = None;
         for waiter in self.take_connects() {
             self.settle(waiter, Outcome::Connect(Err(ConnectError::Closed)));

@@ -157,7 +157,7 @@ pub(crate) struct Core<T> {
     /// Attempts that have failed in a row.
     tries: u32,
     connects: Vec<Waiter<T>>,
-    /// Why there is no connection, since the last one.
+    /// Why there is no connection, since the last one or the last disconnect.
     last_cause: Option<Arc<ConnectError>>,
     /// Connections hung up that have not ended yet, and who waits for that.
     closing: usize,

@@ -3,4 +3,14 @@
 #![allow(dead_code)]
 
 mod first;
+mod given;
+mod heartbeat;
+mod ledger;
+mod link;
+mod offline;
+mod reconnect;
+mod server_facts;
 mod sim;
+mod stopping;
+mod teardown;
+mod timelines;

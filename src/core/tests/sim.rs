@@ -68,7 +68,11 @@ impl Sim {
     }
 
     pub(super) fn with(config: Config) -> Self {
-        let refs = Refs::default();
+        Sim::counting(config, Refs::default())
+    }
+
+    /// With refs of one's own.
+    pub(super) fn counting(config: Config, refs: Refs) -> Self {
         Sim {
             core: Core::new(config, Codec::new(V2), refs.clone()),
             now: Instant::default(),
