@@ -171,9 +171,10 @@ impl<T> Core<T> {
                 self.retry_after(now, cause, false);
             }
             Link::Waiting { .. } => self.dial(now),
-            Link::Open { heartbeat: Heartbeat::Idle { due }, since, proven } => {
+            Link::Open { heartbeat: Heartbeat::Idle { .. }, since, proven } => {
                 let reference = self.refs.next();
-                let dead = due + self.config.heartbeat_timeout;
+                // From now, not from when it was due: a process that was suspended gives its peer the whole time.
+                let dead = now + self.config.heartbeat_timeout;
                 let heartbeat = Heartbeat::Awaiting { reference, written: None, dead };
                 self.set_link(Link::Open { since, proven, heartbeat });
                 self.outbox.push(Out::Heartbeat(reference));

@@ -101,10 +101,13 @@ impl Driver {
     fn turn(&mut self, cx: &mut Context<'_>) -> bool {
         let now = self.shared.now();
         self.take_control(now, cx);
-        self.core.handle_timeout(now);
         self.apply();
         self.poll_dial(now, cx);
         let more_to_read = self.read(now, cx);
+        // After reading: what has arrived is not late, however long this task was kept from running.
+        self.core.handle_timeout(now);
+        self.apply();
+        self.poll_dial(now, cx);
         self.routes.hand_over();
         let more_to_write = self.write(now, cx);
         self.poll_farewells(cx);

@@ -1,6 +1,6 @@
 //! Why there is no connection.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -34,38 +34,26 @@ pub enum BuildError {
 /// Why there is no connection: an attempt that failed, or a connection that ended.
 ///
 /// The same type stands in [`Status`](crate::Status), in [`Telemetry`](crate::Telemetry) and in errors.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum ConnectError {
     /// The socket could not be built.
-    #[error(transparent)]
-    Build(#[from] BuildError),
+    Build(BuildError),
     /// The server, or something before it, refused the handshake. It is all here: status, headers, body.
-    #[error("{0}")]
     Refused(Box<Refusal>),
     /// The auth token was offered as a subprotocol and the server did not answer it (N-18).
-    #[error(
-        "the server did not accept the auth token's subprotocol: set `auth_token: true` on the socket's \
-         `websocket` option of the endpoint (Phoenix 1.8 or later)"
-    )]
     SubprotocolUnanswered,
     /// The answer to the handshake is not a WebSocket's.
-    #[error("the server's handshake is not valid: {0}")]
     Handshake(Arc<str>),
     /// The server's certificate does not verify.
-    #[error("the server's certificate cannot be trusted: {0}")]
-    Certificate(#[source] Source),
+    Certificate(Source),
     /// The attempt took longer than the connect timeout.
-    #[error("connecting took too long")]
     Timeout,
     /// A params, token or header closure of yours failed.
-    #[error("a params, token or header closure failed: {0}")]
-    Provider(#[source] Source),
+    Provider(Source),
     /// The connection could not be made, or broke.
-    #[error("the connection failed: {0}")]
-    Transport(#[source] Source),
+    Transport(Source),
     /// The server closed the connection with a close frame.
-    #[error("the server closed the connection with code {code}{}{reason}", if .reason.is_empty() { "" } else { ": " })]
     ClosedByServer {
         /// The close code; 1005 where the frame had none.
         code: u16,
@@ -73,13 +61,10 @@ pub enum ConnectError {
         reason: Arc<str>,
     },
     /// The connection ended without a close frame.
-    #[error("the connection ended without a close frame")]
     Ended,
     /// No answer to a heartbeat came in time.
-    #[error("the server did not answer the heartbeat in time")]
     HeartbeatTimeout,
     /// This side closed it: `disconnect()`, `close()`, or the last handle dropped.
-    #[error("the socket was closed by this side")]
     Closed,
 }
 
@@ -87,6 +72,52 @@ impl ConnectError {
     /// A failure of the connection, around any error or sentence. For [transports](crate::Transport) of your own.
     pub fn transport(error: impl Into<BoxError>) -> Self {
         ConnectError::Transport(error.into().into())
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConnectError::Build(error) => error.fmt(f),
+            ConnectError::Refused(refusal) => refusal.fmt(f),
+            ConnectError::SubprotocolUnanswered => f.write_str(
+                "the server did not accept the auth token's subprotocol: set `auth_token: true` on the socket in its \
+                 endpoint (Phoenix 1.8 or later)",
+            ),
+            ConnectError::Handshake(what) => write!(f, "the server's handshake is not valid: {what}"),
+            ConnectError::Certificate(error) => write!(f, "the server's certificate cannot be trusted: {error}"),
+            ConnectError::Timeout => f.write_str("connecting took too long"),
+            ConnectError::Provider(error) => write!(f, "a params, token or header closure failed: {error}"),
+            ConnectError::Transport(error) => write!(f, "the connection failed: {error}"),
+            ConnectError::ClosedByServer { code, reason } if reason.is_empty() => {
+                write!(f, "the server closed the connection with code {code}")
+            }
+            ConnectError::ClosedByServer { code, reason } => {
+                write!(f, "the server closed the connection with code {code}: {reason}")
+            }
+            ConnectError::Ended => f.write_str("the connection ended without a close frame"),
+            ConnectError::HeartbeatTimeout => f.write_str("the server did not answer the heartbeat in time"),
+            ConnectError::Closed => f.write_str("the socket was closed by this side"),
+        }
+    }
+}
+
+// By hand, since a derived `source` would give the `Arc`, which cannot be downcast to what it holds.
+impl StdError for ConnectError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            ConnectError::Build(error) => error.source(),
+            ConnectError::Certificate(error) | ConnectError::Provider(error) | ConnectError::Transport(error) => {
+                Some(&**error)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl From<BuildError> for ConnectError {
+    fn from(error: BuildError) -> Self {
+        ConnectError::Build(error)
     }
 }
 

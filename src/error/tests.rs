@@ -163,3 +163,10 @@ fn stop_gives_back_what_it_wraps() {
     assert_eq!(stop.to_string(), "logged out");
     assert_eq!(stop.into_inner().to_string(), "logged out");
 }
+
+#[test]
+fn the_source_of_a_failed_connection_can_be_downcast() {
+    let error = ConnectError::transport(std::io::Error::from(std::io::ErrorKind::ConnectionRefused));
+    let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<std::io::Error>());
+    assert_eq!(source.map(std::io::Error::kind), Some(std::io::ErrorKind::ConnectionRefused));
+}
