@@ -3,4 +3,6 @@
 #![allow(dead_code)]
 
 mod first;
+mod join;
+mod peer;
 mod sim;
