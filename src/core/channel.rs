@@ -569,7 +569,12 @@ impl<T> Core<T> {
         channel.state = state;
         self.timers.arm(channel.state.deadline(), Timer::Channel(id));
         let after = channel.state.status();
-        if mem::discriminant(&before) != mem::discriminant(&after) || matches!(after, ChannelStatus::Errored { .. }) {
+        let same = match (&before, &after) {
+            (ChannelStatus::Errored { .. }, ChannelStatus::Errored { .. }) => false,
+            (ChannelStatus::Closed { cause: before }, ChannelStatus::Closed { cause: after }) => before == after,
+            _ => mem::discriminant(&before) == mem::discriminant(&after),
+        };
+        if !same {
             self.out.push_back(Output::Channel(id, after));
         }
     }
