@@ -3,6 +3,9 @@
 #![allow(dead_code)]
 
 mod first;
+mod forget;
 mod join;
+mod leave;
 mod peer;
+mod rejoin;
 mod sim;
