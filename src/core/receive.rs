@@ -101,15 +101,15 @@ impl<T> Core<T> {
             Err(error) => return self.tell(Telemetry::Undecodable { error }),
         };
         match self.channels[&id].state {
-            State::Joining { join_ref: own, deadline: Some(_), .. } if reference == own => {
-                if join_ref.is_none_or(|given| given == own) {
-                    self.join_answered(now, id, answer);
-                }
+            State::Joining { join_ref: own, deadline: Some(_), .. }
+                if reference == own && join_ref.is_none_or(|given| given == own) =>
+            {
+                self.join_answered(now, id, answer);
             }
-            State::Leaving { join_ref: own, reference: leave, .. } if reference == leave => {
-                if join_ref.is_none_or(|given| given == own) {
-                    self.server_closed(now, id);
-                }
+            State::Leaving { join_ref: own, reference: leave, .. }
+                if reference == leave && join_ref.is_none_or(|given| given == own) =>
+            {
+                self.server_closed(now, id);
             }
             State::Joined { join_ref: own, .. } => {
                 let unmatched = join_ref.is_none()
