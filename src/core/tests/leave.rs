@@ -230,6 +230,16 @@ fn a_join_while_leaving_also_follows_a_leave_that_timed_out() {
 }
 
 #[test]
+fn c_8_while_leaving_not_even_a_forced_rejoin_is_written() {
+    let (mut sim, room, _) = Sim::joined("room");
+    sim.leave(room);
+    let rejoin = sim.rejoin(room);
+    sim.advance(ms(5_000));
+    assert!(sim.is_leaving(room) && sim.is_pending(rejoin));
+    assert_eq!(sim.count("phx_join"), 0);
+}
+
+#[test]
 fn a_join_while_leaving_outlives_a_break() {
     let (mut sim, room, _) = Sim::joined("room");
     sim.leave(room);

@@ -7,5 +7,8 @@ mod forget;
 mod join;
 mod leave;
 mod peer;
+mod push;
+mod receive;
 mod rejoin;
 mod sim;
+mod waiting;
