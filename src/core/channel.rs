@@ -40,11 +40,12 @@ pub(super) enum State<T> {
     Idle,
     /// Wanted; joins when the socket opens.
     Wanted,
-    /// A join is on its way; its timeout runs once it is written.
+    /// A join is on its way; its timeout runs once it is written. Until then `over` is the join that it replaces.
     Joining {
         join_ref: u64,
         since: Instant,
         deadline: Option<Instant>,
+        over: Option<u64>,
     },
     Joined {
         join_ref: u64,
@@ -95,6 +96,15 @@ impl<T> State<T> {
             State::Joining { join_ref, .. } | State::Joined { join_ref, .. } | State::Leaving { join_ref, .. } => {
                 Some(join_ref)
             }
+            _ => None,
+        }
+    }
+
+    /// The join that the server holds or is about to hold, unless it was asked to leave it.
+    fn held(&self) -> Option<u64> {
+        match *self {
+            State::Joining { deadline: None, over, .. } => over,
+            State::Joining { join_ref, .. } | State::Joined { join_ref, .. } => Some(join_ref),
             _ => None,
         }
     }
@@ -190,17 +200,23 @@ impl<T> Core<T> {
         if let State::Leaving { waiters, again, .. } = &mut channel.state {
             waiters.extend(token);
             *again = false;
+            self.fail_pushes(id, NotSent::Left);
             return self.fail_joins(id, &JoinError::Left);
         }
-        let said = matches!(channel.state, State::Joining { deadline: Some(_), .. } | State::Joined { .. });
-        match channel.state.join_ref() {
-            Some(join_ref) if said && self.link.is_open() => {
+        let closed = matches!(channel.state, State::Closed { .. });
+        match channel.state.held() {
+            Some(join_ref) if self.link.is_open() => {
                 self.fail_pushes(id, NotSent::Left);
                 self.fail_joins(id, &JoinError::Left);
                 let reference = self.refs.next();
                 self.send_leave(id, join_ref, reference);
                 let waiters = token.into_iter().collect();
                 self.set_state(id, State::Leaving { join_ref, reference, deadline, waiters, again: false });
+            }
+            // Who closed it stays true; streams taken since then end all the same.
+            _ if closed => {
+                self.out.push_back(Output::EndStreams(id));
+                self.settle_leave(token, Ok(()));
             }
             _ => {
                 self.close_channel(id, ChannelClosed::Left);
@@ -213,8 +229,7 @@ impl<T> Core<T> {
     pub(super) fn forget(&mut self, now: Instant, id: ChannelId) {
         let Some(channel) = self.channels.get(&id) else { return };
         let topic = channel.topic.clone();
-        let said = matches!(channel.state, State::Joining { deadline: Some(_), .. } | State::Joined { .. });
-        if let (true, true, Some(join_ref)) = (said, self.link.is_open(), channel.state.join_ref()) {
+        if let (true, Some(join_ref)) = (self.link.is_open(), channel.state.held()) {
             let reference = self.refs.next();
             self.send_leave(id, join_ref, reference);
         }
@@ -405,7 +420,7 @@ impl<T> Core<T> {
 
     pub(super) fn write_join(&mut self, now: Instant, id: ChannelId, wanted: u64) -> Option<Frame> {
         let channel = self.channels.get_mut(&id)?;
-        let State::Joining { join_ref, since, deadline: None } = channel.state else { return None };
+        let State::Joining { join_ref, since, deadline: None, over } = channel.state else { return None };
         if join_ref != wanted {
             return None;
         }
@@ -420,11 +435,15 @@ impl<T> Core<T> {
         match self.codec.encode(message) {
             Ok(frame) => {
                 let deadline = Some(now + self.config.timeout);
-                self.set_state(id, State::Joining { join_ref, since, deadline });
+                self.set_state(id, State::Joining { join_ref, since, deadline, over: None });
                 self.tell(Telemetry::Joining { topic });
                 Some(frame)
             }
             Err(error) => {
+                if let Some(old) = over {
+                    let reference = self.refs.next();
+                    self.send_leave(id, old, reference);
+                }
                 self.fail_joins(id, &JoinError::Encode(error.clone()));
                 self.give_up(id, NotJoined::Unsendable(error));
                 None
@@ -454,7 +473,8 @@ impl<T> Core<T> {
 
     fn send_join(&mut self, now: Instant, id: ChannelId) {
         let join_ref = self.refs.next();
-        self.set_state(id, State::Joining { join_ref, since: now, deadline: None });
+        let over = channel_state(self, id).and_then(State::held);
+        self.set_state(id, State::Joining { join_ref, since: now, deadline: None, over });
         self.outbox.push(Out::Join(id, join_ref));
     }
 
@@ -553,7 +573,12 @@ impl<T> Core<T> {
         channel.state = state;
         self.timers.arm(channel.state.deadline(), Timer::Channel(id));
         let after = channel.state.status();
-        if mem::discriminant(&before) != mem::discriminant(&after) || matches!(after, ChannelStatus::Errored { .. }) {
+        let same = match (&before, &after) {
+            (ChannelStatus::Errored { .. }, ChannelStatus::Errored { .. }) => false,
+            (ChannelStatus::Closed { cause: before }, ChannelStatus::Closed { cause: after }) => before == after,
+            _ => mem::discriminant(&before) == mem::discriminant(&after),
+        };
+        if !same {
             self.out.push_back(Output::Channel(id, after));
         }
     }

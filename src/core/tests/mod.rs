@@ -3,14 +3,22 @@
 #![allow(dead_code)]
 
 mod first;
+mod forget;
 mod given;
 mod heartbeat;
+mod join;
+mod leave;
 mod ledger;
 mod link;
 mod offline;
+mod peer;
+mod push;
+mod receive;
 mod reconnect;
+mod rejoin;
 mod server_facts;
 mod sim;
 mod stopping;
 mod teardown;
 mod timelines;
+mod waiting;

@@ -295,9 +295,7 @@ impl Sim {
     }
 
     pub(super) fn drain(&mut self) {
-        while let Some(output) = self.core.poll() {
-            self.record(output);
-        }
+        self.listen();
         while self.writable
             && let Some(frame) = self.core.poll_transmit(self.now)
         {
@@ -309,9 +307,15 @@ impl Sim {
                 Frame::Binary(bytes) => self.binary.push(bytes.to_vec()),
                 Frame::Close { .. } => panic!("the core writes no close frame"),
             }
-            while let Some(output) = self.core.poll() {
-                self.record(output);
-            }
+            self.listen();
+        }
+        // What could not be encoded is told though nothing was written.
+        self.listen();
+    }
+
+    fn listen(&mut self) {
+        while let Some(output) = self.core.poll() {
+            self.record(output);
         }
     }
 
