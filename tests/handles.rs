@@ -54,3 +54,16 @@ async fn a_whole_life() {
     closing.await.unwrap();
     assert!(status.current().is_closed());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_beyond_all_time_is_no_timeout() {
+    let (transport, mut peer) = memory::pair();
+    let socket = Socket::builder("ws://memory/socket").transport(transport).heartbeat(std::time::Duration::MAX);
+    let socket = socket.timeout(std::time::Duration::MAX).start().unwrap();
+    let room = socket.channel("room:1");
+    let join = tokio::spawn(room.join(()));
+    let mut server = peer.accept().await;
+    let asked = server.recv().await.unwrap();
+    server.reply(&asked, "ok", ()).await;
+    assert!(join.await.unwrap().is_ok());
+}

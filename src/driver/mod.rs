@@ -311,7 +311,7 @@ impl Driver {
     fn set_timer(&mut self, cx: &mut Context<'_>) -> bool {
         let deadlines = [self.core.poll_timeout(), self.shared.lanes.earliest()];
         let Some(next) = deadlines.into_iter().flatten().min() else { return false };
-        let at = self.shared.epoch() + next.0;
+        let at = self.shared.at(next);
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
         if timer.deadline() != at {
             timer.as_mut().reset(at);

@@ -51,8 +51,10 @@ impl Shared {
         }
     }
 
-    pub(crate) fn epoch(&self) -> tokio::time::Instant {
-        self.epoch
+    /// That instant on the runtime's clock, as far as that reaches.
+    pub(crate) fn at(&self, instant: Instant) -> tokio::time::Instant {
+        const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+        self.epoch + instant.0.min(FAR)
     }
 
     pub(crate) fn now(&self) -> Instant {

@@ -200,7 +200,7 @@ impl<O: Outcome> Sending<O> {
             token: O::token(caller),
             wants_reply: O::WANTS_REPLY,
         };
-        let at = shared.epoch() + push.deadline.0;
+        let at = shared.at(push.deadline);
         self.stage = match shared.lanes.poll_push(push, cx) {
             Ok(()) => Stage::Sent { id, answer },
             Err(push) => Stage::Room { push, answer, patience: Box::pin(sleep_until(at)) },
