@@ -505,7 +505,6 @@ impl<T> Core<T> {
     }
 
     fn end_life(&mut self, id: ChannelId, cause: ChannelClosed) {
-        self.forgive(id);
         self.set_state(id, State::Closed { cause });
         self.out.push_back(Output::EndStreams(id));
         if let Some(topic) = self.topic(id) {

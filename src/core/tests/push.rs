@@ -169,6 +169,7 @@ fn m_9_a_reply_under_an_earlier_join_answers_nothing() {
     let asked = sim.last("shout");
     let reply = json!({ "response": {}, "status": "ok" });
     sim.receive(json!([old, asked[1], "room", "phx_reply", reply]));
+    sim.receive(json!(["not ours", asked[1], "room", "phx_reply", reply]));
     assert!(sim.is_pending(push));
     sim.receive(json!([asked[0], asked[1], "elsewhere", "phx_reply", reply]));
     assert!(sim.is_pending(push));

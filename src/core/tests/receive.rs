@@ -56,6 +56,7 @@ fn m_4_before_the_first_join_and_after_a_failed_one_no_join_is_present() {
     let mut sim = Sim::open();
     let room = sim.channel("room");
     sim.server_pushes("1", "room", "early", json!({}));
+    sim.server_pushes("not ours", "room", "early", json!({}));
     sim.join(room, json!({}));
     let timed_out = sim.last("phx_join")[0].as_str().unwrap().to_owned();
     sim.advance(ms(10_000));

@@ -9,6 +9,7 @@ use crate::{
     backoff::Backoff,
     core::{ChannelId, Config},
     error::{ConnectError, JoinError, NotJoined, PushError},
+    payload::{Binary, IntoPayload},
     status::ChannelStatus,
 };
 
@@ -127,17 +128,21 @@ fn t_6_tries_fall_back_only_after_ten_seconds_joined() {
 
 #[test]
 fn t_6_ten_seconds_joined_also_count_when_the_connection_ends_them() {
-    let (mut sim, room, join_ref) = Sim::joined("room");
-    sim.crash(&join_ref, "room");
-    sim.advance(ms(1_000));
-    sim.accept(room);
-    sim.advance(ms(10_000));
-    sim.reconnect();
-    let rejoined = sim.accept(room);
-    sim.crash(&rejoined, "room");
-    sim.written.clear();
-    sim.advance(ms(1_000));
-    assert_eq!(sim.count("phx_join"), 1);
+    for (joined_for, wait) in [(9_999, 2_000), (10_000, 1_000)] {
+        let (mut sim, room, join_ref) = Sim::joined("room");
+        sim.crash(&join_ref, "room");
+        sim.advance(ms(1_000));
+        sim.accept(room);
+        sim.advance(ms(joined_for));
+        sim.reconnect();
+        let rejoined = sim.accept(room);
+        sim.crash(&rejoined, "room");
+        sim.written.clear();
+        sim.advance(ms(wait - 1));
+        assert_eq!(sim.count("phx_join"), 0);
+        sim.advance(ms(1));
+        assert_eq!(sim.count("phx_join"), 1);
+    }
 }
 
 #[test]
@@ -377,10 +382,24 @@ fn a_forced_rejoin_while_offline_goes_out_once_on_open() {
     let (mut sim, room, _) = Sim::joined("room");
     sim.break_off();
     let rejoin = sim.rejoin(room);
+    assert!(!sim.core.has_outgoing());
     sim.redial();
     assert_eq!(sim.count("phx_join"), 1);
     sim.accept(room);
     assert!(sim.joined_as(rejoin).is_ok());
+}
+
+#[test]
+fn a_forced_rejoin_that_cannot_be_encoded_leaves_the_join_that_stands() {
+    let mut sim = Sim::open();
+    let room = sim.channel(&"x".repeat(256));
+    sim.join(room, json!({}));
+    let join_ref = sim.accept(room);
+    let params = Binary("b").into_payload().unwrap();
+    let (rejoin, _) = sim.ask_join(room, Some(params), ms(1_000), true);
+    assert!(matches!(sim.joined_as(rejoin), Err(JoinError::Encode(_))));
+    assert!(matches!(sim.errored(room), NotJoined::Unsendable(_)));
+    assert_eq!(sim.last("phx_leave")[0], json!(join_ref));
 }
 
 #[test]

@@ -160,6 +160,7 @@ fn of_two_channels_only_the_crashed_ones_pushes_are_held_back() {
     sim.crash(&join_ref, "room");
     sim.unblock();
     assert_eq!(sim.events(), ["sent"]);
+    assert_eq!(sim.core.outgoing_bytes(), 0);
 }
 
 // C-12
@@ -233,6 +234,15 @@ fn the_bounds_are_each_channels_own_and_free_again_after_the_join() {
     sim.break_off();
     let after = sim.push(room, "c", json!({}));
     assert!(sim.is_pending(after));
+}
+
+#[test]
+fn a_waiting_push_that_is_dropped_gives_its_bytes_back() {
+    let (mut sim, room, _) = joining(Config { waiting_bytes: 200, ..config() });
+    let (_, dropped) = sim.push_within(room, "first", json!({}), ms(1_000));
+    sim.cancel(room, dropped);
+    let second = sim.push(room, "second", json!({}));
+    assert!(sim.is_pending(second));
 }
 
 #[test]
