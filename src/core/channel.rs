@@ -386,7 +386,7 @@ impl<T> Core<T> {
         match self.config.rejoin.delay(channel.tries, &mut self.random) {
             Some(delay) => self.error(id, cause, Some(now + delay)),
             None => {
-                self.fail_joins(id, &JoinError::Timeout);
+                self.fail_joins(id, &JoinError::GaveUp);
                 self.give_up(id, NotJoined::GaveUp);
             }
         }

@@ -80,13 +80,12 @@ impl Routes {
 
     pub(super) fn deliver(&mut self, channel: ChannelId, incoming: &Incoming<'_>) {
         let Some(route) = self.channels.get_mut(&channel) else { return };
-        let Some(slot) = route.find(&incoming.event) else {
-            for &key in &route.all {
-                touch(&mut self.streams, &mut self.touched, key, incoming);
-            }
-            return;
-        };
-        for &key in route.events[slot].1.iter().chain(&route.all) {
+        // The protocol's own names under a join are no messages; broadcast, they are an application's (C-27).
+        let is_protocol = incoming.join_ref.is_some() && incoming.event.starts_with("phx_");
+        let named = route.find(&incoming.event);
+        let named = named.map_or(&[][..], |slot| &route.events[slot].1);
+        let all = if is_protocol { &[][..] } else { &route.all[..] };
+        for &key in named.iter().chain(all) {
             touch(&mut self.streams, &mut self.touched, key, incoming);
         }
     }

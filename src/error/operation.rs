@@ -23,6 +23,9 @@ pub enum JoinError {
     /// No answer in time. The channel stays wanted, and joins when it can.
     #[error("the join was not answered in time; the channel stays wanted")]
     Timeout,
+    /// The rejoin attempts are used up. The channel stops; a later `join` tries again.
+    #[error("the rejoin attempts are used up")]
+    GaveUp,
     /// The channel was left meanwhile.
     #[error("the channel was left")]
     Left,

@@ -390,7 +390,7 @@ fn used_up_rejoins_fail_what_waits_and_a_later_join_starts_over() {
     sim.advance(ms(1_000));
     assert_eq!(sim.count("phx_join"), 3);
     assert!(matches!(sim.errored(room), NotJoined::GaveUp));
-    assert!(matches!(sim.joined_as(join), Err(JoinError::Timeout)));
+    assert!(matches!(sim.joined_as(join), Err(JoinError::GaveUp)));
     assert!(matches!(sim.pushed_as(push), Err(PushError::NotSent(crate::NotSent::NotJoined))));
     sim.join(room, json!({}));
     sim.reply("phx_join", "error", json!({ "reason": "join crashed" }));
