@@ -47,7 +47,7 @@ impl<T: Transport> Transport for Lossy<T> {
         let mut n = 0u32;
         Ok(Connection::new(c.with_flat_map(move |f: Frame| {
             n += 1;
-            futures::stream::iter((n % 10 != 0).then_some(Ok(f)))
+            futures::stream::iter((!n.is_multiple_of(10)).then_some(Ok(f)))
         })))
     }
 }
