@@ -45,7 +45,7 @@ impl Bed {
                 async { Ok(json!({})) }
             })
             .join("room:calm", |_, _| async { Ok(json!({})) })
-            .on("*", "echo", |_, payload| async move { Ok(payload.json().map_err(|_| json!({}))?) })
+            .on("*", "echo", |_, payload| async move { payload.json().map_err(|_| json!({})) })
             .on_with("*", "held", move |_, _| {
                 let hold = hold.clone();
                 async move { Response::later(move |later| hold.send(later).unwrap()) }
