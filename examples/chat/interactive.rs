@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::{StreamExt, stream::FuturesUnordered};
-use phoenix_streams::{ChannelStatus, EventError, JoinError, PushError, Socket, Status, json};
+use phoenix_streams::{ChannelStatus, EventError, JoinError, NotJoined, PushError, Socket, Status, json};
 use tokio::io::{AsyncBufReadExt, BufReader, stdin};
 use tokio_stream::wrappers::LinesStream;
 
@@ -27,7 +27,7 @@ pub(crate) async fn run(url: &str, topic: &str, name: &str) -> Result<(), String
     })?;
     println!("joined {topic}; what you type is sent, Ctrl-D leaves");
 
-    let mut channel = room.status();
+    let (mut channel, mut away) = (room.status(), false);
     let mut pushes = FuturesUnordered::new();
     let mut lines = LinesStream::new(BufReader::new(stdin()).lines());
     loop {
@@ -49,13 +49,21 @@ pub(crate) async fn run(url: &str, topic: &str, name: &str) -> Result<(), String
                 None => return Err(format!("the server closed {topic}")),
             },
             Some(status) = status.next() => match status {
-                Status::Waiting { cause, delay, .. } => println!("* {cause}; trying again in {delay:?}"),
+                Status::Waiting { cause, delay, .. } => {
+                    println!("* {cause}; trying again in {:.1} s", delay.as_secs_f32());
+                }
                 Status::Stopped { cause } => return Err(cause.to_string()),
                 _ => {}
             },
             Some(status) = channel.next() => match status {
-                ChannelStatus::Errored { cause } => println!("* {cause}"),
-                ChannelStatus::Joined => println!("* in {topic}"),
+                ChannelStatus::Errored { cause } => {
+                    // A lost connection is told by the socket.
+                    if !matches!(cause, NotJoined::ConnectionLost(_)) {
+                        println!("* {cause}");
+                    }
+                    away = true;
+                }
+                ChannelStatus::Joined if std::mem::take(&mut away) => println!("* back in {topic}"),
                 _ => {}
             },
         }

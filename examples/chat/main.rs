@@ -29,6 +29,7 @@ async fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let outcome = match args.next() {
         None => demo::run().await.map_err(|error| error.to_string()),
+        Some(option) if option.starts_with('-') => Err("usage: chat [ws://host:4000/socket [topic [name]]]".to_owned()),
         Some(url) => {
             let topic = args.next().unwrap_or_else(|| "room:lobby".to_owned());
             let name = args.next().unwrap_or_else(somebody);

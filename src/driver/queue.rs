@@ -25,6 +25,8 @@ use crate::{
 const CHUNK: usize = 8 << 10;
 /// Event names of a catch-all that are remembered, so that a message need not bring its own.
 const REMEMBERED_NAMES: usize = 64;
+/// A longer one is not: what is remembered is charged to nobody.
+const REMEMBERED_LEN: usize = 255;
 
 /// What all queues of a socket may hold together, in bytes.
 #[derive(Debug)]
@@ -296,11 +298,13 @@ impl Interned {
         if let Some(found) = self.seen.iter().rev().find(|names| &*names.event == event) {
             return found.clone();
         }
-        if self.seen.len() >= REMEMBERED_NAMES {
-            self.seen.clear();
-        }
         let names = Arc::new(Names { topic: self.own.topic.clone(), event: event.into() });
-        self.seen.push(names.clone());
+        if event.len() <= REMEMBERED_LEN {
+            if self.seen.len() >= REMEMBERED_NAMES {
+                self.seen.clear();
+            }
+            self.seen.push(names.clone());
+        }
         names
     }
 }
@@ -379,5 +383,26 @@ fn wake(mut state: MutexGuard<'_, State>) {
     if let Some(reader) = state.reader.take() {
         drop(state);
         reader.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // T-32
+    #[test]
+    fn only_names_of_a_sane_length_are_remembered() {
+        let own = Arc::new(Names { topic: "room:1".into(), event: "".into() });
+        let mut names = Interned { own, seen: Vec::new() };
+        let long = "x".repeat(REMEMBERED_LEN);
+        assert!(Arc::ptr_eq(&names.find(&long), &names.find(&long)));
+        let longer = "x".repeat(REMEMBERED_LEN + 1);
+        assert_eq!(&*names.find(&longer).event, longer);
+        assert_eq!(names.seen.len(), 1);
+        for number in 0..10 * REMEMBERED_NAMES {
+            names.find(&number.to_string());
+        }
+        assert!(names.seen.len() <= REMEMBERED_NAMES);
     }
 }

@@ -1,0 +1,65 @@
+//! The whole surface at a glance.
+
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt};
+use phoenix_streams::{Socket, WebSocket, json};
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, Clone, Debug)]
+struct Shout {
+    body: String,
+}
+
+#[derive(Deserialize)]
+struct Welcome {
+    motd: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("no token")]
+struct NoToken;
+
+async fn fetch_token() -> Result<String, NoToken> {
+    Ok("t".into())
+}
+
+pub(crate) async fn main(url: &str) -> Result<(), Box<dyn std::error::Error>> {
+    let shout = Shout { body: "hi".into() };
+
+    let socket = Socket::builder(url)
+        .params(json!({ "user_id": 7 }))
+        .auth_token_with(|| async { Ok(fetch_token().await?) })
+        .header("x-app", "demo")
+        // Left out until long-poll exists: `.or(LongPoll::default())`.
+        .transport(WebSocket::default())
+        .connect()
+        .await?;
+
+    let mut status = socket.status();
+    let log = socket.telemetry();
+
+    let room = socket.channel("room:lobby");
+    let shouts = room.events("shout");
+    let typed = room.events_as::<Shout>("shout");
+    // Left out until an enum's variants can be picked by the event's name: `room.messages_as::<RoomEvent>()`.
+    // Left out until presence exists: `room.presence::<Meta>()`.
+    let hello: Welcome = room.join(json!({ "nick": "ann" })).await?.json()?;
+
+    let reply = room.push("shout", &shout).timeout(Duration::from_secs(2)).await?;
+    room.cast("typing", ()).await?;
+    // Left out until an event name is a sink: `moves.map(Ok).forward(room.sink("cursor"))`.
+
+    shouts.lossy().take(1).for_each(|m| async move { println!("{}", m.payload()) }).await;
+    let first: Vec<Shout> = typed.take(1).try_collect().await?;
+
+    // Left out until topics are data: `socket.follow(selected_topics)`.
+    // Left out until long-poll exists: a second socket with `.transport(LongPoll::default())`.
+
+    room.leave().await?;
+    socket.disconnect().code(4000).reason("lunch").await;
+    socket.close().await;
+    println!("{} {} {:?} {:?}", hello.motd, reply.status(), first, status.next().await);
+    drop(log);
+    Ok(())
+}
