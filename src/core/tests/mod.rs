@@ -13,6 +13,7 @@ mod peer;
 mod push;
 mod receive;
 mod reconnect;
+mod regressions;
 mod rejoin;
 mod server_facts;
 mod sim;
