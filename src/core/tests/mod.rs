@@ -21,3 +21,4 @@ mod stopping;
 mod teardown;
 mod timelines;
 mod waiting;
+mod walk;
