@@ -52,12 +52,12 @@ pub(super) enum State<T> {
         since: Instant,
         reply: Reply,
     },
-    /// A leave waits for its answer; `again` if a join was asked for meanwhile.
+    /// A leave waits for its answer, until the last deadline; `again` if a join was asked for meanwhile.
     Leaving {
         join_ref: u64,
         reference: u64,
         deadline: Instant,
-        waiters: Vec<T>,
+        waiters: Vec<(T, Instant)>,
         again: bool,
     },
     Errored {
@@ -73,7 +73,9 @@ impl<T> State<T> {
     fn deadline(&self) -> Option<Instant> {
         match *self {
             State::Joining { deadline, .. } => deadline,
-            State::Leaving { deadline, .. } => Some(deadline),
+            State::Leaving { deadline, ref waiters, .. } => {
+                waiters.iter().map(|(_, deadline)| *deadline).chain([deadline]).min()
+            }
             State::Errored { rejoin, .. } => rejoin,
             _ => None,
         }
@@ -197,9 +199,13 @@ impl<T> Core<T> {
         let Some(channel) = self.channels.get_mut(&id) else {
             return self.settle_leave(token, Ok(()));
         };
-        if let State::Leaving { waiters, again, .. } = &mut channel.state {
-            waiters.extend(token);
+        let before = channel.state.deadline();
+        if let State::Leaving { waiters, again, deadline: last, .. } = &mut channel.state {
+            waiters.extend(token.map(|token| (token, deadline)));
+            *last = deadline.max(*last);
             *again = false;
+            self.timers.disarm(before, Timer::Channel(id));
+            self.timers.arm(channel.state.deadline(), Timer::Channel(id));
             self.fail_pushes(id, NotSent::Left);
             return self.fail_joins(id, &JoinError::Left);
         }
@@ -210,7 +216,7 @@ impl<T> Core<T> {
                 self.fail_joins(id, &JoinError::Left);
                 let reference = self.refs.next();
                 self.send_leave(id, join_ref, reference);
-                let waiters = token.into_iter().collect();
+                let waiters = token.into_iter().map(|token| (token, deadline)).collect();
                 self.set_state(id, State::Leaving { join_ref, reference, deadline, waiters, again: false });
             }
             // Who closed it stays true; streams taken since then end all the same.
@@ -273,9 +279,23 @@ impl<T> Core<T> {
                 self.send_leave(id, join_ref, reference);
                 self.fail_channel(now, id, NotJoined::TimedOut);
             }
-            Some(State::Leaving { .. }) => self.left(now, id, Err(LeaveError::Timeout)),
+            Some(State::Leaving { deadline, .. }) if *deadline <= now => {
+                self.left(now, id, Err(LeaveError::Timeout));
+            }
+            Some(State::Leaving { .. }) => self.leave_calls_timeout(now, id),
             Some(State::Errored { .. }) => self.send_join(now, id),
             _ => {}
+        }
+    }
+
+    /// Some of those who wait for a leave wait no longer.
+    fn leave_calls_timeout(&mut self, now: Instant, id: ChannelId) {
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        let State::Leaving { waiters, .. } = &mut channel.state else { return };
+        let due: Vec<_> = waiters.extract_if(.., |(_, deadline)| *deadline <= now).collect();
+        self.timers.arm(channel.state.deadline(), Timer::Channel(id));
+        for (token, _) in due {
+            self.settle_leave(Some(token), Err(LeaveError::Timeout));
         }
     }
 
@@ -404,8 +424,10 @@ impl<T> Core<T> {
     /// A leave is through, one way or the other.
     pub(super) fn left(&mut self, now: Instant, id: ChannelId, how: Result<(), LeaveError>) {
         let Some(channel) = self.channels.get_mut(&id) else { return };
+        let deadline = channel.state.deadline();
         let State::Leaving { waiters, again, .. } = &mut channel.state else { return };
         let (waiters, again) = (mem::take(waiters), *again);
+        self.timers.disarm(deadline, Timer::Channel(id));
         // A join asked for meanwhile belongs to the next life: its callers and pushes stay.
         if again {
             self.end_life(id, ChannelClosed::Left);
@@ -413,7 +435,7 @@ impl<T> Core<T> {
         } else {
             self.close_channel(id, ChannelClosed::Left);
         }
-        for token in waiters {
+        for (token, _) in waiters {
             self.settle_leave(Some(token), how.clone());
         }
     }
