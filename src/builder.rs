@@ -4,7 +4,7 @@ use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
-use tokio::{runtime::Handle, sync::watch};
+use tokio::sync::watch;
 
 use crate::{
     backoff::Backoff,
@@ -13,6 +13,7 @@ use crate::{
     endpoint::{Endpoint, query},
     error::{BoxError, BuildError},
     operation::Connect,
+    runtime,
     serializer::{Codec, Serializer, V2},
     socket::{Inner, Socket},
     status::Status,
@@ -279,9 +280,8 @@ impl Builder {
     /// # Errors
     /// As [`start`](Builder::start).
     pub fn idle(self) -> Result<Socket, BuildError> {
-        let runtime = Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
         let (socket, driver) = self.driver()?;
-        runtime.spawn(driver);
+        runtime::spawn(driver)?;
         Ok(socket)
     }
 

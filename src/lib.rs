@@ -73,6 +73,7 @@ mod error;
 mod message;
 mod operation;
 mod payload;
+mod runtime;
 pub mod serializer;
 mod socket;
 mod stats;

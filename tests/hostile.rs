@@ -399,7 +399,7 @@ async fn a_flood_for_a_topic_that_nobody_joined_leaves_nothing_behind() {
     assert_eq!(bed.undecodable(), 0);
 }
 
-// T-16, T-13, T-32
+// T-13, T-15, T-16, T-32
 #[tokio::test]
 async fn a_flood_for_a_reader_that_sleeps_is_bounded_and_told() {
     let mut bed = Bed::plain().await;
@@ -423,6 +423,9 @@ async fn a_flood_for_a_reader_that_sleeps_is_bounded_and_told() {
     }
     assert_eq!(read + lost, SENT);
     assert!(read > 0 && lost > 0);
+    bed.text(r#"[null,null,"room:target","e",{"awake":true}]"#);
+    assert_eq!(sleeping.next().await.unwrap().unwrap().json::<Value>().unwrap(), json!({ "awake": true }));
+    bed.silent(&mut sleeping).await;
     bed.unharmed().await;
 }
 

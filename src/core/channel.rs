@@ -6,17 +6,13 @@ use std::{
     sync::Arc,
 };
 
-use super::{
-    ChannelId, Core, Instant, Join, Out, Outcome, Output, Timer, Waiter, config::PROVEN_AFTER, event, push::Pending,
-};
+use super::{ChannelId, Core, Instant, Output, Timer, Waiter, config::PROVEN_AFTER, push::Pending};
 use crate::{
     error::{ConnectError, JoinError, LeaveError, NotJoined, NotSent},
     message::{Reply, Topic},
     payload::Payload,
-    serializer::Outgoing,
     status::{ChannelClosed, ChannelStatus},
     telemetry::Telemetry,
-    transport::Frame,
 };
 
 #[derive(Debug)]
@@ -24,10 +20,10 @@ pub(super) struct Channel<T> {
     pub(super) topic: Topic,
     pub(super) state: State<T>,
     /// What the next join sends.
-    params: Payload,
+    pub(super) params: Payload,
     /// Joins that have failed in a row.
     tries: u32,
-    joins: Vec<Waiter<T>>,
+    pub(super) joins: Vec<Waiter<T>>,
     pub(super) pushes: HashMap<u64, Pending<T>>,
     /// Pushes that wait for the join, in order; ids that are gone from `pushes` are passed over.
     pub(super) waiting: VecDeque<u64>,
@@ -70,7 +66,7 @@ pub(super) enum State<T> {
 }
 
 impl<T> State<T> {
-    fn deadline(&self) -> Option<Instant> {
+    pub(super) fn deadline(&self) -> Option<Instant> {
         match *self {
             State::Joining { deadline, .. } => deadline,
             State::Leaving { deadline, ref waiters, .. } => {
@@ -103,7 +99,7 @@ impl<T> State<T> {
     }
 
     /// The join that the server holds or is about to hold, unless it was asked to leave it.
-    fn held(&self) -> Option<u64> {
+    pub(super) fn held(&self) -> Option<u64> {
         match *self {
             State::Joining { deadline: None, over, .. } => over,
             State::Joining { join_ref, .. } | State::Joined { join_ref, .. } => Some(join_ref),
@@ -128,7 +124,7 @@ impl<T> State<T> {
 }
 
 /// Whether only another `join` heals it (DEV-13).
-fn is_final(cause: &NotJoined) -> bool {
+pub(super) fn is_final(cause: &NotJoined) -> bool {
     matches!(cause, NotJoined::Refused(_) | NotJoined::GaveUp | NotJoined::Unsendable(_))
 }
 
@@ -161,117 +157,6 @@ impl<T> Core<T> {
         }
     }
 
-    pub(super) fn join(&mut self, now: Instant, join: Join<T>) {
-        let Join { channel: id, id: call, params, caller, again } = join;
-        let stopped = self.stopped().cloned();
-        let Some(channel) = self.channels.get_mut(&id) else {
-            return self.settle_join(caller.map(|(token, _)| token), Err(JoinError::Closed));
-        };
-        if let Some(params) = params {
-            channel.params = params;
-        }
-        let answer = match &mut channel.state {
-            State::Closed { cause: ChannelClosed::Socket } => Some(Err(JoinError::Closed)),
-            State::Joined { reply, .. } if !again => Some(Ok(reply.clone())),
-            _ => stopped.clone().map(|cause| Err(JoinError::Stopped(cause))),
-        };
-        match (answer, caller) {
-            (Some(answer), caller) => self.settle_join(caller.map(|(token, _)| token), answer),
-            (None, Some((token, deadline))) => {
-                channel.joins.push(Waiter { id: call, token, deadline });
-                self.timers.arm(Some(deadline), Timer::Join(id, call));
-            }
-            (None, None) => {}
-        }
-        let Some(channel) = self.channels.get_mut(&id) else { return };
-        match &mut channel.state {
-            State::Idle => self.begin(now, id),
-            State::Closed { cause } if *cause != ChannelClosed::Socket => self.begin(now, id),
-            State::Errored { cause, .. } if is_final(cause) => self.begin(now, id),
-            State::Leaving { again, .. } => *again = true,
-            State::Joining { deadline: Some(_), .. } | State::Joined { .. } if again => self.rejoin(now, id),
-            State::Errored { .. } if again && self.link.is_open() => self.send_join(now, id),
-            _ => {}
-        }
-    }
-
-    pub(super) fn leave(&mut self, id: ChannelId, token: Option<T>, deadline: Instant) {
-        let Some(channel) = self.channels.get_mut(&id) else {
-            return self.settle_leave(token, Ok(()));
-        };
-        let before = channel.state.deadline();
-        if let State::Leaving { waiters, again, deadline: last, .. } = &mut channel.state {
-            waiters.extend(token.map(|token| (token, deadline)));
-            *last = deadline.max(*last);
-            *again = false;
-            self.timers.disarm(before, Timer::Channel(id));
-            self.timers.arm(channel.state.deadline(), Timer::Channel(id));
-            self.fail_pushes(id, NotSent::Left);
-            return self.fail_joins(id, &JoinError::Left);
-        }
-        let closed = matches!(channel.state, State::Closed { .. });
-        match channel.state.held() {
-            Some(join_ref) if self.link.is_open() => {
-                self.fail_pushes(id, NotSent::Left);
-                self.fail_joins(id, &JoinError::Left);
-                let reference = self.refs.next();
-                self.send_leave(id, join_ref, reference);
-                let waiters = token.into_iter().map(|token| (token, deadline)).collect();
-                self.set_state(id, State::Leaving { join_ref, reference, deadline, waiters, again: false });
-            }
-            // Who closed it stays true; streams taken since then end all the same.
-            _ if closed => {
-                self.out.push_back(Output::EndStreams(id));
-                self.settle_leave(token, Ok(()));
-            }
-            _ => {
-                self.close_channel(id, ChannelClosed::Left);
-                self.settle_leave(token, Ok(()));
-            }
-        }
-    }
-
-    /// The last holder is gone: leaves without waiting, and forgets.
-    pub(super) fn forget(&mut self, now: Instant, id: ChannelId) {
-        let Some(channel) = self.channels.get(&id) else { return };
-        let topic = channel.topic.clone();
-        if let (true, Some(join_ref)) = (self.link.is_open(), channel.state.held()) {
-            let reference = self.refs.next();
-            self.send_leave(id, join_ref, reference);
-        }
-        if matches!(channel_state(self, id), Some(State::Leaving { .. })) {
-            self.left(now, id, Ok(()));
-        }
-        if !matches!(channel_state(self, id), Some(State::Closed { .. })) {
-            self.close_channel(id, ChannelClosed::Left);
-        }
-        self.channels.remove(&id);
-        if self.topics.get(&topic) == Some(&id) {
-            self.topics.remove(&topic);
-        }
-        if self.last_channel == Some(id) {
-            self.last_channel = None;
-        }
-        self.out.push_back(Output::Forgotten(id));
-    }
-
-    pub(super) fn cancel_join(&mut self, id: ChannelId, call: u64) -> bool {
-        let Some(channel) = self.channels.get_mut(&id) else { return false };
-        let Some(index) = channel.joins.iter().position(|waiter| waiter.id == call) else { return false };
-        let waiter = channel.joins.remove(index);
-        self.timers.disarm(Some(waiter.deadline), Timer::Join(id, call));
-        self.drop_token(Some(waiter.token));
-        true
-    }
-
-    pub(super) fn join_call_timeout(&mut self, id: ChannelId, call: u64) {
-        let Some(channel) = self.channels.get_mut(&id) else { return };
-        if let Some(index) = channel.joins.iter().position(|waiter| waiter.id == call) {
-            let waiter = channel.joins.remove(index);
-            self.settle_join(Some(waiter.token), Err(JoinError::Timeout));
-        }
-    }
-
     pub(super) fn channel_timeout(&mut self, now: Instant, id: ChannelId) {
         match channel_state(self, id) {
             Some(State::Joining { join_ref, .. }) => {
@@ -285,31 +170,6 @@ impl<T> Core<T> {
             Some(State::Leaving { .. }) => self.leave_calls_timeout(now, id),
             Some(State::Errored { .. }) => self.send_join(now, id),
             _ => {}
-        }
-    }
-
-    /// Some of those who wait for a leave wait no longer.
-    fn leave_calls_timeout(&mut self, now: Instant, id: ChannelId) {
-        let Some(channel) = self.channels.get_mut(&id) else { return };
-        let State::Leaving { waiters, .. } = &mut channel.state else { return };
-        let due: Vec<_> = waiters.extract_if(.., |(_, deadline)| *deadline <= now).collect();
-        self.timers.arm(channel.state.deadline(), Timer::Channel(id));
-        for (token, _) in due {
-            self.settle_leave(Some(token), Err(LeaveError::Timeout));
-        }
-    }
-
-    /// The connection is open: what is wanted joins (law 7, C-21).
-    pub(super) fn join_wanted(&mut self, now: Instant) {
-        let wanted = |state: &State<T>| match state {
-            State::Wanted => true,
-            State::Errored { cause, .. } => !is_final(cause),
-            _ => false,
-        };
-        let ids: Vec<_> =
-            self.channels.iter().filter(|(_, channel)| wanted(&channel.state)).map(|(id, _)| *id).collect();
-        for id in ids {
-            self.send_join(now, id);
         }
     }
 
@@ -340,14 +200,7 @@ impl<T> Core<T> {
 
     /// The socket has stopped: whoever waits for a join is told.
     pub(super) fn stop_channels(&mut self, cause: &Arc<ConnectError>) {
-        let wanted = |state: &State<T>| match state {
-            State::Wanted => true,
-            State::Errored { cause, .. } => !is_final(cause),
-            _ => false,
-        };
-        let ids: Vec<_> =
-            self.channels.iter().filter(|(_, channel)| wanted(&channel.state)).map(|(id, _)| *id).collect();
-        for id in ids {
+        for id in self.wanted() {
             self.error(id, NotJoined::Stopped(cause.clone()), None);
             self.out.push_back(Output::NotJoined(id, NotJoined::Stopped(cause.clone())));
             self.fail_joins(id, &JoinError::Stopped(cause.clone()));
@@ -365,31 +218,6 @@ impl<T> Core<T> {
             self.out.push_back(Output::EndStreams(id));
             if let (false, Some(topic)) = (ended, self.topic(id)) {
                 self.tell(Telemetry::ChannelClosed { topic, cause: ChannelClosed::Socket });
-            }
-        }
-    }
-
-    pub(super) fn join_answered(&mut self, now: Instant, id: ChannelId, reply: Reply) {
-        let Some(State::Joining { join_ref, since, .. }) = channel_state(self, id) else { return };
-        let (join_ref, took) = (*join_ref, now - *since);
-        match reply.status() {
-            "ok" => {
-                self.set_state(id, State::Joined { join_ref, since: now, reply: reply.clone() });
-                if let Some(topic) = self.topic(id) {
-                    self.tell(Telemetry::Joined { topic, took });
-                }
-                for token in self.take_joins(id) {
-                    self.settle_join(Some(token), Ok(reply.clone()));
-                }
-                self.queue_waiting(id);
-            }
-            "error" if reply.reason().as_deref() == Some("join crashed") => {
-                self.fail_joins(id, &JoinError::Crashed(reply.clone()));
-                self.fail_channel(now, id, NotJoined::Crashed(reply.payload().clone()));
-            }
-            _ => {
-                self.fail_joins(id, &JoinError::Refused(reply.clone()));
-                self.give_up(id, NotJoined::Refused(reply));
             }
         }
     }
@@ -421,102 +249,7 @@ impl<T> Core<T> {
         }
     }
 
-    /// A leave is through, one way or the other.
-    pub(super) fn left(&mut self, now: Instant, id: ChannelId, how: Result<(), LeaveError>) {
-        let Some(channel) = self.channels.get_mut(&id) else { return };
-        let deadline = channel.state.deadline();
-        let State::Leaving { waiters, again, .. } = &mut channel.state else { return };
-        let (waiters, again) = (mem::take(waiters), *again);
-        self.timers.disarm(deadline, Timer::Channel(id));
-        // A join asked for meanwhile belongs to the next life: its callers and pushes stay.
-        if again {
-            self.end_life(id, ChannelClosed::Left);
-            self.begin(now, id);
-        } else {
-            self.close_channel(id, ChannelClosed::Left);
-        }
-        for (token, _) in waiters {
-            self.settle_leave(Some(token), how.clone());
-        }
-    }
-
-    pub(super) fn write_join(&mut self, now: Instant, id: ChannelId, wanted: u64) -> Option<Frame> {
-        let channel = self.channels.get_mut(&id)?;
-        let State::Joining { join_ref, since, deadline: None, over } = channel.state else { return None };
-        if join_ref != wanted {
-            return None;
-        }
-        let message = Outgoing {
-            join_ref: Some(join_ref),
-            reference: Some(join_ref),
-            topic: &channel.topic,
-            event: event::JOIN,
-            payload: &channel.params,
-        };
-        let topic = channel.topic.clone();
-        match self.codec.encode(message) {
-            Ok(frame) => {
-                let deadline = Some(now + self.config.timeout);
-                self.set_state(id, State::Joining { join_ref, since, deadline, over: None });
-                self.tell(Telemetry::Joining { topic });
-                Some(frame)
-            }
-            Err(error) => {
-                if let Some(old) = over {
-                    let reference = self.refs.next();
-                    self.send_leave(id, old, reference);
-                }
-                self.fail_joins(id, &JoinError::Encode(error.clone()));
-                self.give_up(id, NotJoined::Unsendable(error));
-                None
-            }
-        }
-    }
-
-    /// Wanted from now on: joins at once where the socket is up.
-    fn begin(&mut self, now: Instant, id: ChannelId) {
-        self.forgive(id);
-        if self.link.is_open() {
-            self.send_join(now, id);
-        } else if let Some(cause) = self.stopped().cloned() {
-            self.error(id, NotJoined::Stopped(cause.clone()), None);
-            self.out.push_back(Output::NotJoined(id, NotJoined::Stopped(cause)));
-        } else {
-            self.set_state(id, State::Wanted);
-        }
-    }
-
-    /// A fresh join over the present one: the server closes that (C-39), and its pushes are settled.
-    fn rejoin(&mut self, now: Instant, id: ChannelId) {
-        self.unqueue_pushes(id);
-        self.disconnect_pushes(id);
-        self.send_join(now, id);
-    }
-
-    fn send_join(&mut self, now: Instant, id: ChannelId) {
-        let join_ref = self.refs.next();
-        let over = channel_state(self, id).and_then(State::held);
-        self.set_state(id, State::Joining { join_ref, since: now, deadline: None, over });
-        self.outbox.push(Out::Join(id, join_ref));
-    }
-
-    fn send_leave(&mut self, id: ChannelId, join_ref: u64, reference: u64) {
-        let Some(channel) = self.channels.get(&id) else { return };
-        let payload = Payload::empty();
-        let message = Outgoing {
-            join_ref: Some(join_ref),
-            reference: Some(reference),
-            topic: &channel.topic,
-            event: event::LEAVE,
-            payload: &payload,
-        };
-        match self.codec.encode(message) {
-            Ok(frame) => self.outbox.push(Out::Frame(frame)),
-            Err(error) => tracing::error!(%error, "the serializer cannot encode a leave"),
-        }
-    }
-
-    fn close_channel(&mut self, id: ChannelId, cause: ChannelClosed) {
+    pub(super) fn close_channel(&mut self, id: ChannelId, cause: ChannelClosed) {
         let (not_sent, not_joined) = match cause {
             ChannelClosed::Left => (NotSent::Left, JoinError::Left),
             _ => (NotSent::Closed, JoinError::Closed),
@@ -526,7 +259,7 @@ impl<T> Core<T> {
         self.end_life(id, cause);
     }
 
-    fn end_life(&mut self, id: ChannelId, cause: ChannelClosed) {
+    pub(super) fn end_life(&mut self, id: ChannelId, cause: ChannelClosed) {
         self.set_state(id, State::Closed { cause });
         self.out.push_back(Output::EndStreams(id));
         if let Some(topic) = self.topic(id) {
@@ -535,59 +268,40 @@ impl<T> Core<T> {
     }
 
     /// Nothing but another `join` heals this: whatever waits is told, and the streams are.
-    fn give_up(&mut self, id: ChannelId, cause: NotJoined) {
+    pub(super) fn give_up(&mut self, id: ChannelId, cause: NotJoined) {
         self.fail_pushes(id, NotSent::NotJoined);
         self.error(id, cause.clone(), None);
         self.out.push_back(Output::NotJoined(id, cause));
     }
 
-    fn error(&mut self, id: ChannelId, cause: NotJoined, rejoin: Option<Instant>) {
+    pub(super) fn error(&mut self, id: ChannelId, cause: NotJoined, rejoin: Option<Instant>) {
         if let Some(topic) = self.topic(id) {
             self.tell(Telemetry::Errored { topic, cause: cause.clone() });
         }
         self.set_state(id, State::Errored { cause, rejoin });
     }
 
-    fn forgive(&mut self, id: ChannelId) {
+    pub(super) fn forgive(&mut self, id: ChannelId) {
         if let Some(channel) = self.channels.get_mut(&id) {
             channel.tries = 0;
         }
     }
 
-    fn fail_joins(&mut self, id: ChannelId, error: &JoinError) {
-        for token in self.take_joins(id) {
-            self.settle_join(Some(token), Err(error.clone()));
-        }
+    /// The channels that join at the next open, in the order they were made.
+    pub(super) fn wanted(&self) -> Vec<ChannelId> {
+        let wanted = |state: &State<T>| match state {
+            State::Wanted => true,
+            State::Errored { cause, .. } => !is_final(cause),
+            _ => false,
+        };
+        self.channels.iter().filter(|(_, channel)| wanted(&channel.state)).map(|(id, _)| *id).collect()
     }
 
-    fn take_joins(&mut self, id: ChannelId) -> Vec<T> {
-        let Some(channel) = self.channels.get_mut(&id) else { return Vec::new() };
-        mem::take(&mut channel.joins)
-            .into_iter()
-            .map(|waiter| {
-                self.timers.disarm(Some(waiter.deadline), Timer::Join(id, waiter.id));
-                waiter.token
-            })
-            .collect()
-    }
-
-    fn settle_join(&mut self, token: Option<T>, outcome: Result<Reply, JoinError>) {
-        if let Some(token) = token {
-            self.settle(token, Outcome::Join(outcome));
-        }
-    }
-
-    fn settle_leave(&mut self, token: Option<T>, outcome: Result<(), LeaveError>) {
-        if let Some(token) = token {
-            self.settle(token, Outcome::Leave(outcome));
-        }
-    }
-
-    fn topic(&self, id: ChannelId) -> Option<Topic> {
+    pub(super) fn topic(&self, id: ChannelId) -> Option<Topic> {
         self.channels.get(&id).map(|channel| channel.topic.clone())
     }
 
-    fn set_state(&mut self, id: ChannelId, state: State<T>) {
+    pub(super) fn set_state(&mut self, id: ChannelId, state: State<T>) {
         let Some(channel) = self.channels.get_mut(&id) else { return };
         self.timers.disarm(channel.state.deadline(), Timer::Channel(id));
         let before = channel.state.status();
@@ -605,6 +319,6 @@ impl<T> Core<T> {
     }
 }
 
-fn channel_state<T>(core: &Core<T>, id: ChannelId) -> Option<&State<T>> {
+pub(super) fn channel_state<T>(core: &Core<T>, id: ChannelId) -> Option<&State<T>> {
     core.channels.get(&id).map(|channel| &channel.state)
 }

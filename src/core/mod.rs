@@ -13,6 +13,8 @@
 mod channel;
 mod config;
 pub(crate) mod event;
+mod join;
+mod leave;
 mod link;
 mod outbox;
 mod push;

@@ -10,9 +10,11 @@ use std::{
 };
 
 use futures::{Sink, Stream};
-use tokio::time::{Sleep, sleep};
 
-use crate::transport::{Connection, Frame};
+use crate::{
+    runtime::{Sleep, sleep},
+    transport::{Connection, Frame},
+};
 
 /// For the flush of what was accepted, and again for the peer's close frame.
 const PATIENCE: Duration = Duration::from_millis(1_500);

@@ -21,10 +21,7 @@ use std::{
 };
 
 use futures::{Sink, Stream};
-use tokio::{
-    sync::watch,
-    time::{Sleep, sleep_until},
-};
+use tokio::sync::watch;
 
 use self::{dialer::Dialing, farewell::Farewell, routes::Routes};
 pub(crate) use self::{
@@ -36,6 +33,7 @@ pub(crate) use self::{
 use crate::{
     core::{Command, Core, Instant, Outcome, Output, Push},
     error::{CastError, ConnectError, NotSent, PushError},
+    runtime::{Sleep, sleep_until, yield_now},
     status::Status,
     streams::feed::FeedWriter,
     telemetry::Telemetry,
@@ -332,7 +330,7 @@ impl Future for Driver {
         }
         if me.set_timer(cx) || more {
             // Gives the others their turn first, which waking itself would not.
-            let _ = pin!(tokio::task::yield_now()).poll(cx);
+            let _ = pin!(yield_now()).poll(cx);
         }
         Poll::Pending
     }

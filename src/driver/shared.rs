@@ -11,6 +11,7 @@ use std::{
 use super::{Lanes, queue::Budget};
 use crate::{
     core::{Holdings, Instant, Refs},
+    runtime,
     stats::Stats,
 };
 
@@ -23,7 +24,7 @@ pub(crate) struct Shared {
     pub(crate) queue_limit: usize,
     /// Of joins, pushes and leaves.
     pub(crate) timeout: Duration,
-    epoch: tokio::time::Instant,
+    epoch: runtime::Instant,
     published: Published,
 }
 
@@ -46,13 +47,13 @@ impl Shared {
             budget: Budget::new(socket_limit),
             queue_limit,
             timeout,
-            epoch: tokio::time::Instant::now(),
+            epoch: runtime::Instant::now(),
             published: Published::default(),
         }
     }
 
     /// That instant on the runtime's clock, as far as that reaches.
-    pub(crate) fn at(&self, instant: Instant) -> tokio::time::Instant {
+    pub(crate) fn at(&self, instant: Instant) -> runtime::Instant {
         const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
         self.epoch + instant.0.min(FAR)
     }

@@ -1,5 +1,4 @@
 //! Where the server is: the endpoint's URL, and the query that carries the params.
-// Until the builder uses it.
 
 mod query;
 

@@ -10,10 +10,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    sync::oneshot,
-    time::{Sleep, sleep_until},
-};
+use tokio::sync::oneshot;
 
 use super::{Answer, deadline, spent};
 use crate::{
@@ -23,6 +20,7 @@ use crate::{
     error::{CastError, EncodeError, NotSent, PushError},
     message::Reply,
     payload::Payload,
+    runtime::{Sleep, sleep_until},
 };
 
 /// A message on its way, and its reply: [`Channel::push`](crate::Channel::push).

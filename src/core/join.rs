@@ -1,0 +1,185 @@
+//! Joining: who asks, what goes out, and what the answer means.
+
+use std::mem;
+
+use super::{
+    ChannelId, Core, Instant, Join, Out, Outcome, Output, Timer, Waiter,
+    channel::{State, channel_state, is_final},
+    event,
+};
+use crate::{
+    error::{JoinError, NotJoined},
+    message::Reply,
+    serializer::Outgoing,
+    status::ChannelClosed,
+    telemetry::Telemetry,
+    transport::Frame,
+};
+
+impl<T> Core<T> {
+    pub(super) fn join(&mut self, now: Instant, join: Join<T>) {
+        let Join { channel: id, id: call, params, caller, again } = join;
+        let stopped = self.stopped().cloned();
+        let Some(channel) = self.channels.get_mut(&id) else {
+            return self.settle_join(caller.map(|(token, _)| token), Err(JoinError::Closed));
+        };
+        if let Some(params) = params {
+            channel.params = params;
+        }
+        let answer = match &mut channel.state {
+            State::Closed { cause: ChannelClosed::Socket } => Some(Err(JoinError::Closed)),
+            State::Joined { reply, .. } if !again => Some(Ok(reply.clone())),
+            _ => stopped.clone().map(|cause| Err(JoinError::Stopped(cause))),
+        };
+        match (answer, caller) {
+            (Some(answer), caller) => self.settle_join(caller.map(|(token, _)| token), answer),
+            (None, Some((token, deadline))) => {
+                channel.joins.push(Waiter { id: call, token, deadline });
+                self.timers.arm(Some(deadline), Timer::Join(id, call));
+            }
+            (None, None) => {}
+        }
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        match &mut channel.state {
+            State::Idle => self.begin(now, id),
+            State::Closed { cause } if *cause != ChannelClosed::Socket => self.begin(now, id),
+            State::Errored { cause, .. } if is_final(cause) => self.begin(now, id),
+            State::Leaving { again, .. } => *again = true,
+            State::Joining { deadline: Some(_), .. } | State::Joined { .. } if again => self.rejoin(now, id),
+            State::Errored { .. } if again && self.link.is_open() => self.send_join(now, id),
+            _ => {}
+        }
+    }
+
+    pub(super) fn cancel_join(&mut self, id: ChannelId, call: u64) -> bool {
+        let Some(channel) = self.channels.get_mut(&id) else { return false };
+        let Some(index) = channel.joins.iter().position(|waiter| waiter.id == call) else { return false };
+        let waiter = channel.joins.remove(index);
+        self.timers.disarm(Some(waiter.deadline), Timer::Join(id, call));
+        self.drop_token(Some(waiter.token));
+        true
+    }
+
+    pub(super) fn join_call_timeout(&mut self, id: ChannelId, call: u64) {
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        if let Some(index) = channel.joins.iter().position(|waiter| waiter.id == call) {
+            let waiter = channel.joins.remove(index);
+            self.settle_join(Some(waiter.token), Err(JoinError::Timeout));
+        }
+    }
+
+    pub(super) fn join_answered(&mut self, now: Instant, id: ChannelId, reply: Reply) {
+        let Some(State::Joining { join_ref, since, .. }) = channel_state(self, id) else { return };
+        let (join_ref, took) = (*join_ref, now - *since);
+        match reply.status() {
+            "ok" => {
+                self.set_state(id, State::Joined { join_ref, since: now, reply: reply.clone() });
+                if let Some(topic) = self.topic(id) {
+                    self.tell(Telemetry::Joined { topic, took });
+                }
+                for token in self.take_joins(id) {
+                    self.settle_join(Some(token), Ok(reply.clone()));
+                }
+                self.queue_waiting(id);
+            }
+            "error" if reply.reason().as_deref() == Some("join crashed") => {
+                self.fail_joins(id, &JoinError::Crashed(reply.clone()));
+                self.fail_channel(now, id, NotJoined::Crashed(reply.payload().clone()));
+            }
+            _ => {
+                self.fail_joins(id, &JoinError::Refused(reply.clone()));
+                self.give_up(id, NotJoined::Refused(reply));
+            }
+        }
+    }
+
+    pub(super) fn write_join(&mut self, now: Instant, id: ChannelId, wanted: u64) -> Option<Frame> {
+        let channel = self.channels.get_mut(&id)?;
+        let State::Joining { join_ref, since, deadline: None, over } = channel.state else { return None };
+        if join_ref != wanted {
+            return None;
+        }
+        let message = Outgoing {
+            join_ref: Some(join_ref),
+            reference: Some(join_ref),
+            topic: &channel.topic,
+            event: event::JOIN,
+            payload: &channel.params,
+        };
+        let topic = channel.topic.clone();
+        match self.codec.encode(message) {
+            Ok(frame) => {
+                let deadline = Some(now + self.config.timeout);
+                self.set_state(id, State::Joining { join_ref, since, deadline, over: None });
+                self.tell(Telemetry::Joining { topic });
+                Some(frame)
+            }
+            Err(error) => {
+                if let Some(old) = over {
+                    let reference = self.refs.next();
+                    self.send_leave(id, old, reference);
+                }
+                self.fail_joins(id, &JoinError::Encode(error.clone()));
+                self.give_up(id, NotJoined::Unsendable(error));
+                None
+            }
+        }
+    }
+
+    /// The connection is open: what is wanted joins (law 7, C-21).
+    pub(super) fn join_wanted(&mut self, now: Instant) {
+        for id in self.wanted() {
+            self.send_join(now, id);
+        }
+    }
+
+    /// Wanted from now on: joins at once where the socket is up.
+    pub(super) fn begin(&mut self, now: Instant, id: ChannelId) {
+        self.forgive(id);
+        if self.link.is_open() {
+            self.send_join(now, id);
+        } else if let Some(cause) = self.stopped().cloned() {
+            self.error(id, NotJoined::Stopped(cause.clone()), None);
+            self.out.push_back(Output::NotJoined(id, NotJoined::Stopped(cause)));
+        } else {
+            self.set_state(id, State::Wanted);
+        }
+    }
+
+    /// A fresh join over the present one: the server closes that (C-39), and its pushes are settled.
+    fn rejoin(&mut self, now: Instant, id: ChannelId) {
+        self.unqueue_pushes(id);
+        self.disconnect_pushes(id);
+        self.send_join(now, id);
+    }
+
+    pub(super) fn send_join(&mut self, now: Instant, id: ChannelId) {
+        let join_ref = self.refs.next();
+        let over = channel_state(self, id).and_then(State::held);
+        self.set_state(id, State::Joining { join_ref, since: now, deadline: None, over });
+        self.outbox.push(Out::Join(id, join_ref));
+    }
+
+    pub(super) fn fail_joins(&mut self, id: ChannelId, error: &JoinError) {
+        for token in self.take_joins(id) {
+            self.settle_join(Some(token), Err(error.clone()));
+        }
+    }
+
+    pub(super) fn take_joins(&mut self, id: ChannelId) -> Vec<T> {
+        let Some(channel) = self.channels.get_mut(&id) else { return Vec::new() };
+        mem::take(&mut channel.joins)
+            .into_iter()
+            .map(|waiter| {
+                self.timers.disarm(Some(waiter.deadline), Timer::Join(id, waiter.id));
+                waiter.token
+            })
+            .collect()
+    }
+
+    pub(super) fn settle_join(&mut self, token: Option<T>, outcome: Result<Reply, JoinError>) {
+        if let Some(token) = token {
+            self.settle(token, Outcome::Join(outcome));
+        }
+    }
+}
