@@ -20,5 +20,6 @@ mod sim;
 mod stopping;
 mod teardown;
 mod timelines;
+mod transcripts;
 mod waiting;
 mod walk;

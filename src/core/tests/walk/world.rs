@@ -2,8 +2,6 @@
 
 use std::rc::Rc;
 
-use serde_json::Value;
-
 use super::{
     model::{Cause, Chan, Effects, Held, Kind, Model, Token},
     visits::Visits,
@@ -163,10 +161,6 @@ impl World {
             world.core.handle_frame(world.now, frame, deliver);
             world.drain();
         });
-    }
-
-    pub(super) fn receive_json(&mut self, message: &Value) {
-        self.receive(Frame::Text(message.to_string().into()));
     }
 
     /// Does it, and counts the channel states that it led into.
