@@ -34,7 +34,7 @@ pub(crate) use self::{
     token::Token,
 };
 use crate::{
-    core::{Command, Core, Instant, Outcome, Output, Push},
+    core::{Command, Core, Holdings, Instant, Outcome, Output, Push},
     error::{CastError, ConnectError, NotSent, PushError},
     status::Status,
     streams::feed::FeedWriter,
@@ -346,6 +346,7 @@ impl Drop for Driver {
             self.connection = None;
             self.apply();
         }
+        self.shared.publish(Holdings::default(), 0);
     }
 }
 
