@@ -1,0 +1,5 @@
+//! The handles over the in-memory transport, under a paused clock.
+
+mod cancel;
+mod life;
+mod support;
