@@ -2,4 +2,5 @@
 
 mod cancel;
 mod life;
+mod outside;
 mod support;
