@@ -1,6 +1,7 @@
 //! The handles over the in-memory transport, under a paused clock.
 
 mod cancel;
+mod holding;
 mod life;
 mod outside;
 mod support;
