@@ -2,6 +2,8 @@
 
 mod cancel;
 mod holding;
+mod lagging;
+mod lane;
 mod life;
 mod outside;
 mod support;
