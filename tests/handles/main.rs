@@ -1,6 +1,8 @@
 //! The handles over the in-memory transport, under a paused clock.
 
+mod attempts;
 mod cancel;
+mod ends;
 mod holding;
 mod lagging;
 mod lane;
