@@ -3,6 +3,8 @@
 use futures::StreamExt;
 use phoenix_streams::{ChannelStatus, PushError, Socket, Status, json, transport::memory};
 
+use crate::support;
+
 #[tokio::test(start_paused = true)]
 async fn a_whole_life() {
     let (transport, mut peer) = memory::pair();
@@ -66,4 +68,21 @@ async fn a_timeout_beyond_all_time_is_no_timeout() {
     let asked = server.recv().await.unwrap();
     server.reply(&asked, "ok", ()).await;
     assert!(join.await.unwrap().is_ok());
+}
+
+// E-4, M-2
+#[tokio::test(start_paused = true)]
+async fn a_message_needs_no_refs_since_only_those_of_the_present_join_arrive() {
+    let (socket, _peer, mut server) = support::connected().await;
+    let (room, old) = support::joined(&socket, &mut server, "room:1").await;
+    let mut shouts = room.events("shout");
+    let rejoin = tokio::spawn(room.rejoin());
+    let new = support::recv_event(&mut server, "phx_join").await;
+    server.reply(&new, "ok", ()).await;
+    rejoin.await.unwrap().unwrap();
+    server.push(&old, "shout", json!({ "under": "the old join" })).await;
+    server.push(&new, "shout", json!({ "under": "the new join" })).await;
+    let message = shouts.next().await.unwrap().unwrap();
+    assert_eq!((message.topic(), message.event()), ("room:1", "shout"));
+    assert_eq!(message.payload().to_string(), r#"{"under":"the new join"}"#);
 }
