@@ -20,7 +20,6 @@ use crate::{
     error::{CastError, EncodeError, NotSent, PushError},
     message::Reply,
     payload::Payload,
-    runtime::{Sleep, sleep_until},
 };
 
 /// A message on its way, and its reply: [`Channel::push`](crate::Channel::push).
