@@ -71,7 +71,8 @@ async fn after_any_close_of_the_server_it_reconnects_and_connect_waits_for_that(
 #[tokio::test(start_paused = true)]
 async fn t_14_after_any_end_it_is_not_connected_any_more() {
     type End = fn(PeerConnection);
-    let ends: [(End, fn(&ConnectError) -> bool); 3] = [
+    type Cause = fn(&ConnectError) -> bool;
+    let ends: [(End, Cause); 3] = [
         (PeerConnection::cut, |cause| matches!(cause, ConnectError::Ended)),
         (
             |server| server.fail(ConnectError::transport("the network is gone")),

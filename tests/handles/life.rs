@@ -1,7 +1,10 @@
 //! One life from the first join to the close.
 
 use futures::StreamExt;
-use phoenix_streams::{ChannelStatus, PushError, Socket, Status, json, transport::memory};
+use phoenix_streams::{
+    ChannelStatus, PushError, Socket, Status, json,
+    transport::{Frame, memory},
+};
 
 use crate::support;
 
@@ -46,9 +49,8 @@ async fn a_whole_life() {
     assert!(shouts.next().await.is_none());
     let closing = tokio::spawn(socket.close());
     let frame = loop {
-        match server.recv_frame().await.unwrap() {
-            phoenix_streams::transport::Frame::Close { code, .. } => break code,
-            _ => {}
+        if let Frame::Close { code, .. } = server.recv_frame().await.unwrap() {
+            break code;
         }
     };
     assert_eq!(frame, 1000);
