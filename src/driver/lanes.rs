@@ -41,7 +41,7 @@ pub(crate) struct Lanes(Mutex<State>);
 struct State {
     control: Vec<Control>,
     pushes: VecDeque<Push<Token>>,
-    /// No push in the lane is due before this.
+    /// No push in the lane, and none that waits for room, is due before this.
     earliest: Option<Instant>,
     /// Pushes that wait for room.
     room: Vec<Waker>,
@@ -61,7 +61,8 @@ impl Lanes {
         wake(state);
     }
 
-    /// Hands over a push, or gives it back while there is no room; the waker is called when there is.
+    /// Hands over a push, or gives it back while there is no room; the waker is called when there is, or when the push
+    /// is due.
     pub(crate) fn poll_push(&self, push: Push<Token>, cx: &mut Context<'_>) -> Result<(), Box<Push<Token>>> {
         let mut state = self.lock();
         if state.closed {
@@ -73,9 +74,13 @@ impl Lanes {
             if !state.room.iter().any(|waker| waker.will_wake(cx.waker())) {
                 state.room.push(cx.waker().clone());
             }
+            // The driver minds the deadline of those who wait here too: they may be in no runtime.
+            if state.is_due_before(push.deadline) {
+                wake(state);
+            }
             return Err(Box::new(push));
         }
-        state.earliest = Some(state.earliest.map_or(push.deadline, |earliest| earliest.min(push.deadline)));
+        state.is_due_before(push.deadline);
         state.pushes.push_back(push);
         wake(state);
         Ok(())
@@ -123,10 +128,14 @@ impl Lanes {
             taken += push.payload.as_bytes().len() + 64;
             into.push(push);
         }
+        if taken == 0 {
+            return;
+        }
+        // Whoever waits for room comes again, and says until when.
         if state.pushes.is_empty() {
             state.earliest = None;
         }
-        if taken > 0 && !state.room.is_empty() {
+        if !state.room.is_empty() {
             let room = mem::take(&mut state.room);
             drop(state);
             room.into_iter().for_each(Waker::wake);
@@ -148,7 +157,7 @@ impl Lanes {
         room.into_iter().for_each(Waker::wake);
     }
 
-    /// When the first push is due that still waits here, and whether any does.
+    /// When the first push may be due that still waits here, or for room.
     pub(super) fn earliest(&self) -> Option<Instant> {
         self.lock().earliest
     }
@@ -172,6 +181,17 @@ impl Lanes {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Whether this is the earliest deadline by now.
+    fn is_due_before(&mut self, deadline: Instant) -> bool {
+        let first = self.earliest.is_none_or(|earliest| deadline < earliest);
+        if first {
+            self.earliest = Some(deadline);
+        }
+        first
     }
 }
 

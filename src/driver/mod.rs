@@ -31,7 +31,7 @@ pub(crate) use self::{
     token::Token,
 };
 use crate::{
-    core::{Command, Core, Instant, Outcome, Output, Push},
+    core::{Command, Core, Holdings, Instant, Outcome, Output, Push},
     error::{CastError, ConnectError, NotSent, PushError},
     runtime::{Sleep, sleep_until, yield_now},
     status::Status,
@@ -344,6 +344,7 @@ impl Drop for Driver {
             self.connection = None;
             self.apply();
         }
+        self.shared.publish(Holdings::default(), 0);
     }
 }
 

@@ -132,7 +132,6 @@ enum Stage<O> {
     Room {
         push: Box<core::Push<Token>>,
         answer: Answer<O>,
-        patience: Pin<Box<Sleep>>,
     },
     Sent {
         id: u64,
@@ -157,15 +156,15 @@ impl<O: Outcome> Sending<O> {
             match mem::replace(&mut self.stage, Stage::Done) {
                 Stage::New { payload: Err(error), .. } => return Poll::Ready(O::unencodable(error)),
                 Stage::New { event, payload: Ok(payload), timeout } => self.begin(event, payload, timeout, cx),
-                Stage::Room { push, answer, mut patience } => {
-                    if patience.as_mut().poll(cx).is_ready() {
+                Stage::Room { push, answer } => {
+                    if self.channel.shared().now() >= push.deadline {
                         return Poll::Ready(O::not_sent(NotSent::Timeout));
                     }
                     let id = push.id;
                     match self.channel.shared().lanes.poll_push(*push, cx) {
                         Ok(()) => self.stage = Stage::Sent { id, answer },
                         Err(push) => {
-                            self.stage = Stage::Room { push, answer, patience };
+                            self.stage = Stage::Room { push, answer };
                             return Poll::Pending;
                         }
                     }
@@ -198,10 +197,9 @@ impl<O: Outcome> Sending<O> {
             token: O::token(caller),
             wants_reply: O::WANTS_REPLY,
         };
-        let at = shared.at(push.deadline);
         self.stage = match shared.lanes.poll_push(push, cx) {
             Ok(()) => Stage::Sent { id, answer },
-            Err(push) => Stage::Room { push, answer, patience: Box::pin(sleep_until(at)) },
+            Err(push) => Stage::Room { push, answer },
         };
     }
 }

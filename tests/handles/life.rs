@@ -1,4 +1,4 @@
-//! The handles over the in-memory transport, under a paused clock.
+//! One life from the first join to the close.
 
 use futures::StreamExt;
 use phoenix_streams::{ChannelStatus, PushError, Socket, Status, json, transport::memory};

@@ -1,0 +1,336 @@
+//! What is asked for before every attempt to connect, and what its failures mean.
+
+use std::{
+    future::{pending, ready},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::{FutureExt, StreamExt};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use phoenix_streams::{
+    Backoff, BoxError, Builder, ChannelStatus, ConnectError, EventError, JoinError, NotJoined, Refusal, Socket, Status,
+    Stop, Telemetry, json,
+    transport::memory::{self, Peer},
+};
+use tokio::time::{Instant, advance};
+
+use crate::support::{builder, poll, settle, until};
+
+fn started(describe: impl FnOnce(Builder) -> Builder) -> (Socket, Peer) {
+    let (transport, peer) = memory::pair();
+    (describe(builder(transport)).start().unwrap(), peer)
+}
+
+/// A count that goes up each time it is asked for.
+#[derive(Clone, Default)]
+struct Count(Arc<AtomicUsize>);
+
+impl Count {
+    fn next(&self) -> usize {
+        self.0.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    fn now(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+async fn waiting(socket: &Socket) -> Arc<ConnectError> {
+    match until(socket, |status| matches!(status, Status::Waiting { .. })).await {
+        Status::Waiting { cause, .. } => cause,
+        _ => unreachable!(),
+    }
+}
+
+async fn stopped(socket: &Socket) -> Arc<ConnectError> {
+    match until(socket, |status| matches!(status, Status::Stopped { .. })).await {
+        Status::Stopped { cause } => cause,
+        _ => unreachable!(),
+    }
+}
+
+// U-4, A-2, S-34, T-24, DEV-22
+#[tokio::test(start_paused = true)]
+async fn t_24_params_token_and_headers_are_asked_for_at_every_attempt() {
+    let (params, token, headers) = (Count::default(), Count::default(), Count::default());
+    let counts = [params.clone(), token.clone(), headers.clone()];
+    let (socket, mut peer) = started(|it| {
+        it.header("x-fixed", "1")
+            .params_with(move || {
+                let number = params.next();
+                async move {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    Ok(json!({ "n": number }))
+                }
+            })
+            .auth_token_with(move || ready(Ok(format!("token-{}", token.next()))))
+            .headers_with(move || {
+                let value = HeaderValue::from(headers.next());
+                ready(Ok(HeaderMap::from_iter([("x-n".parse().unwrap(), value)])))
+            })
+    });
+    for number in 1..=4 {
+        let attempt = peer.dialed().await;
+        let dial = attempt.dial();
+        assert_eq!(Some(&*format!("n={number}")), dial.url.query());
+        assert_eq!(Some(&*format!("token-{number}")), dial.token.as_deref());
+        assert_eq!(number.to_string(), dial.headers["x-n"]);
+        assert_eq!("1", dial.headers["x-fixed"]);
+        assert!(counts.iter().all(|count| count.now() == number), "once each");
+        match number {
+            1 => attempt.refuse(StatusCode::BAD_GATEWAY),
+            2 => attempt.accept().cut(),
+            // With closures a 403 can heal.
+            3 => attempt.refuse(StatusCode::FORBIDDEN),
+            _ => drop(attempt.accept()),
+        }
+        waiting(&socket).await;
+    }
+}
+
+// U-4
+#[tokio::test(start_paused = true)]
+async fn fixed_params_are_the_same_at_every_attempt() {
+    let (_socket, mut peer) = started(|it| it.params(json!({ "user": 7 })).auth_token("secret"));
+    for _ in 0..3 {
+        let attempt = peer.dialed().await;
+        assert_eq!(Some("user=7"), attempt.dial().url.query());
+        assert_eq!(Some("secret"), attempt.dial().token.as_deref());
+        attempt.refuse(StatusCode::BAD_GATEWAY);
+    }
+}
+
+type Provide = fn(Builder, Count) -> Builder;
+
+// T-24, DEV-22
+#[tokio::test(start_paused = true)]
+async fn t_24_a_closure_that_fails_costs_one_attempt() {
+    let failing: [Provide; 6] = [
+        |it, count| {
+            it.params_with(move || {
+                ready(if count.next() < 3 { Err(BoxError::from("no session")) } else { Ok(json!({})) })
+            })
+        },
+        |it, count| {
+            it.auth_token_with(move || {
+                ready(if count.next() < 3 { Err(BoxError::from("no token")) } else { Ok("token") })
+            })
+        },
+        |it, count| {
+            it.headers_with(move || {
+                ready(if count.next() < 3 { Err(BoxError::from("no header")) } else { Ok(HeaderMap::new()) })
+            })
+        },
+        // Its future panics.
+        |it, count| {
+            it.params_with(move || {
+                let number = count.next();
+                async move {
+                    assert!(number >= 3, "on purpose");
+                    Ok(json!({}))
+                }
+            })
+        },
+        // The closure itself panics.
+        |it, count| {
+            it.auth_token_with(move || {
+                assert!(count.next() >= 3, "on purpose");
+                ready(Ok("token"))
+            })
+        },
+        // What it gives has no form in a query.
+        |it, count| it.params_with(move || ready(Ok(if count.next() < 3 { json!([1, 2]) } else { json!({}) }))),
+    ];
+    for (case, provide) in failing.into_iter().enumerate() {
+        let count = Count::default();
+        let (socket, mut peer) = started(|it| provide(it, count.clone()));
+        let mut telemetry = socket.telemetry();
+        let cause = waiting(&socket).await;
+        assert!(matches!(*cause, ConnectError::Provider(_)), "{case}: {cause:?}");
+        let _server = peer.accept().await;
+        until(&socket, Status::is_connected).await;
+        assert_eq!(3, count.now(), "{case}");
+        let mut failed = 0;
+        while let Some(Some(Ok(told))) = telemetry.next().now_or_never() {
+            failed += usize::from(matches!(told, Telemetry::Failed { .. }));
+        }
+        assert_eq!(2, failed, "{case}");
+    }
+}
+
+// T-24
+#[tokio::test(start_paused = true)]
+async fn t_24_a_closure_that_hangs_is_a_failed_attempt() {
+    let count = Count::default();
+    let asked = count.clone();
+    let (socket, mut peer) = started(|it| {
+        it.connect_timeout(Duration::from_secs(4)).auth_token_with(move || {
+            let number = asked.next();
+            async move {
+                if number == 1 {
+                    pending::<()>().await;
+                }
+                Ok("token")
+            }
+        })
+    });
+    let begun = Instant::now();
+    assert!(matches!(*waiting(&socket).await, ConnectError::Timeout));
+    assert_eq!(Duration::from_secs(4), begun.elapsed());
+    // The transport's dial is given as long.
+    let attempt = peer.dialed().await;
+    let begun = Instant::now();
+    assert!(matches!(*waiting(&socket).await, ConnectError::Timeout));
+    assert_eq!(Duration::from_secs(4), begun.elapsed());
+    let mut late = attempt.accept();
+    assert!(late.recv().await.is_none(), "accepted too late, it is dropped");
+    let _server = peer.accept().await;
+    until(&socket, Status::is_connected).await;
+    assert_eq!(3, count.now());
+}
+
+// T-24, T-21
+#[tokio::test(start_paused = true)]
+async fn t_24_stop_says_not_to_try_again() {
+    let stopping: [Provide; 3] = [
+        |it, count| {
+            it.params_with(move || {
+                ready(if count.next() == 1 { Err(Stop::new("logged out").into()) } else { Ok(json!({})) })
+            })
+        },
+        |it, count| {
+            it.auth_token_with(move || {
+                ready(if count.next() == 1 { Err(Stop::new("logged out").into()) } else { Ok("token") })
+            })
+        },
+        |it, count| {
+            it.headers_with(move || {
+                ready(if count.next() == 1 { Err(Stop::new("logged out").into()) } else { Ok(HeaderMap::new()) })
+            })
+        },
+    ];
+    for provide in stopping {
+        let count = Count::default();
+        let (transport, mut peer) = memory::pair();
+        let socket = provide(builder(transport), count.clone()).idle().unwrap();
+        let room = socket.channel("room:1");
+        let mut shouts = room.events("shout");
+        let mut join = room.join(());
+        assert!(poll(&mut join).is_pending());
+        settle().await;
+        let told = socket.connect().await.unwrap_err();
+        assert!(matches!(&told, ConnectError::Provider(_)) && told.to_string().contains("logged out"), "{told}");
+        assert!(matches!(*stopped(&socket).await, ConnectError::Provider(_)));
+        assert!(matches!(join.await, Err(JoinError::Stopped(_))));
+        assert!(matches!(room.status().current(), ChannelStatus::Errored { cause: NotJoined::Stopped(_) }));
+        assert!(matches!(shouts.next().await, Some(Err(EventError::NotJoined(NotJoined::Stopped(_))))));
+        advance(Duration::from_secs(600)).await;
+        settle().await;
+        assert_eq!(1, count.now());
+        // `connect` tries again, and what was wanted joins.
+        let mut connect = socket.connect();
+        assert!(poll(&mut connect).is_pending());
+        let mut server = peer.accept().await;
+        connect.await.unwrap();
+        let join = server.recv().await.unwrap();
+        server.reply(&join, "ok", ()).await;
+        server.push(&join, "shout", ()).await;
+        assert!(shouts.next().await.unwrap().is_ok());
+    }
+}
+
+// T-21, T-23
+#[tokio::test(start_paused = true)]
+async fn what_cannot_heal_stops_and_is_told() {
+    let refused = |status| ConnectError::Refused(Box::new(Refusal::new(status, HeaderMap::new(), "no")));
+    for cause in
+        [refused(StatusCode::UNAUTHORIZED), refused(StatusCode::FORBIDDEN), ConnectError::SubprotocolUnanswered]
+    {
+        let (transport, mut peer) = memory::pair();
+        let mut connect = builder(transport).connect();
+        assert!(poll(&mut connect).is_pending());
+        settle().await;
+        let begun = Instant::now();
+        peer.fail(cause.clone()).await;
+        let told = connect.await.unwrap_err();
+        assert_eq!(cause.to_string(), told.to_string());
+        assert_eq!(Duration::ZERO, begun.elapsed(), "at once");
+    }
+}
+
+// T-23
+#[tokio::test(start_paused = true)]
+async fn t_23_retry_after_is_obeyed_up_to_five_minutes() {
+    let asked = |seconds: u32| {
+        let headers = HeaderMap::from_iter([(http::header::RETRY_AFTER, HeaderValue::from(seconds))]);
+        ConnectError::Refused(Box::new(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, headers, "")))
+    };
+    let (_socket, mut peer) = started(|it| it.reconnect(Backoff::steps([Duration::from_secs(1)]).jitter(false)));
+    peer.fail(asked(7)).await;
+    for (seconds, waited) in [(0, 7), (86_400, 1), (1, 300)] {
+        let begun = Instant::now();
+        peer.fail(asked(seconds)).await;
+        assert_eq!(waited, begun.elapsed().as_secs());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_connect_gives_up_after_30_seconds_with_the_last_cause() {
+    let (transport, mut peer) = memory::pair();
+    let begun = Instant::now();
+    let connect = tokio::spawn(builder(transport).connect());
+    let refuse = tokio::spawn(async move {
+        loop {
+            peer.refuse(StatusCode::BAD_GATEWAY).await;
+        }
+    });
+    let told = connect.await.unwrap().unwrap_err();
+    assert!(matches!(told, ConnectError::Refused(refusal) if refusal.status() == StatusCode::BAD_GATEWAY));
+    assert_eq!(Duration::from_secs(30), begun.elapsed());
+    refuse.abort();
+}
+
+// T-21
+#[tokio::test(start_paused = true)]
+async fn t_21_attempts_that_are_used_up_stop_the_socket() {
+    let step = Duration::from_secs(1);
+    let (socket, mut peer) = started(|it| it.reconnect(Backoff::steps([step]).jitter(false).limit(2)));
+    let room = socket.channel("room:1");
+    let mut shouts = room.events("shout");
+    room.join(()).detach();
+    for _ in 0..3 {
+        peer.refuse(StatusCode::BAD_GATEWAY).await;
+    }
+    assert!(matches!(*stopped(&socket).await, ConnectError::Refused(_)));
+    assert!(matches!(shouts.next().await, Some(Err(EventError::NotJoined(NotJoined::Stopped(_))))));
+}
+
+/// Everything that could show a secret.
+#[tokio::test(start_paused = true)]
+async fn secrets_stay_in() {
+    const SECRET: &str = "hunter2";
+    let describe = |it: Builder| {
+        it.params(json!({ "key": SECRET })).auth_token(SECRET).header("authorization", SECRET).heartbeat(None)
+    };
+    let (transport, mut peer) = memory::pair();
+    let described = describe(builder(transport));
+    let mut shown = format!("{described:?}");
+    let socket = described.start().unwrap();
+    let mut telemetry = socket.telemetry();
+    let attempt = peer.dialed().await;
+    shown += &format!("{attempt:?} {:?}", attempt.dial());
+    attempt.refuse(StatusCode::BAD_GATEWAY);
+    let cause = waiting(&socket).await;
+    shown += &format!("{cause:?} {cause} {socket:?} {:?}", socket.status());
+    peer.refuse(StatusCode::UNAUTHORIZED).await;
+    let cause = stopped(&socket).await;
+    shown += &format!("{cause:?} {cause} {:?}", socket.channel("room:1"));
+    while let Some(Some(told)) = telemetry.next().now_or_never() {
+        shown += &format!("{told:?}");
+    }
+    assert!(shown.len() > 200 && !shown.contains(SECRET), "{shown}");
+}
