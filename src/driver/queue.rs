@@ -405,4 +405,33 @@ mod tests {
         }
         assert!(names.seen.len() <= REMEMBERED_NAMES);
     }
+
+    // Law 3: bounded, and what is lost is told in its place, also when nothing follows.
+    #[test]
+    fn of_a_full_queue_the_newest_are_dropped_and_counted_where_they_would_be() {
+        const LIMIT: usize = 4 << 10;
+        let budget = Budget::new(1 << 20);
+        let (mut writer, mut reader) = queue("room:1".into(), Some("shout".into()), 1, LIMIT, budget.clone());
+        let bytes = Bytes::from(vec![b'1'; 512]);
+        let body = crate::serializer::Body { owner: &bytes, bytes: &bytes, kind: Kind::Json };
+        let message = Incoming { join_ref: None, reference: None, topic: "room:1".into(), event: "shout".into(), body };
+        for _ in 0..100 {
+            writer.push(&message);
+            writer.hand_over();
+        }
+        assert!((1..=LIMIT).contains(&budget.used()), "{} bytes are held", budget.used());
+
+        let mut cx = Context::from_waker(Waker::noop());
+        let (mut kept, mut lost) = (0, 0);
+        while let Poll::Ready(Some(item)) = reader.poll_next(&mut cx) {
+            match item {
+                Item::Message(_) if lost == 0 => kept += 1,
+                Item::Lagged(n) if lost == 0 => lost = n,
+                _ => panic!("nothing comes behind what was lost"),
+            }
+        }
+        assert!(kept > 0);
+        assert_eq!(kept + lost, 100);
+        assert_eq!(budget.used(), 0);
+    }
 }

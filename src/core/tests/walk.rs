@@ -15,7 +15,7 @@ use self::{visits::Visits, world::World};
 const SEEDS: [u64; 4] = [1, 7, 42, 1_000_003];
 const STEPS: usize = 250_000;
 
-// S-3, S-17, C-27, Q-14, T-19
+// C-27, M-5, Q-10, Q-14, T-19
 #[test]
 fn the_laws_hold_wherever_the_walk_goes() {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
