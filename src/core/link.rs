@@ -162,6 +162,13 @@ impl<T> Core<T> {
         self.finish_closing();
     }
 
+    /// Closed for good, without a last word: what was not handed to the connection is not sent.
+    pub(crate) fn cut(&mut self, now: Instant) {
+        self.end_open(now, &Arc::new(ConnectError::Closed));
+        self.outbox.clear();
+        self.close(now, None);
+    }
+
     pub(super) fn link_timeout(&mut self, now: Instant) {
         match self.link {
             Link::Dialing { attempt, .. } => {

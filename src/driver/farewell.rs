@@ -25,6 +25,8 @@ pub(super) struct Farewell {
     frames: VecDeque<Frame>,
     stage: Stage,
     patience: Pin<Box<Sleep>>,
+    /// The peer has closed, or the connection has ended: it is not read again.
+    ended: bool,
     /// Whether the core waits for its end.
     pub(super) counted: bool,
 }
@@ -40,7 +42,14 @@ impl Farewell {
     pub(super) fn close(connection: Connection, last: Vec<Frame>, code: u16, reason: Arc<str>) -> Self {
         let mut frames = VecDeque::from(last);
         frames.push_back(Frame::Close { code, reason });
-        Farewell { connection, frames, stage: Stage::Writing, patience: Box::pin(sleep(PATIENCE)), counted: true }
+        Farewell {
+            connection,
+            frames,
+            stage: Stage::Writing,
+            patience: Box::pin(sleep(PATIENCE)),
+            ended: false,
+            counted: true,
+        }
     }
 
     /// The peer has closed: its close frame is answered, and nobody waits for it.
@@ -50,6 +59,7 @@ impl Farewell {
             frames: VecDeque::new(),
             stage: Stage::Writing,
             patience: Box::pin(sleep(PATIENCE)),
+            ended: false,
             counted: false,
         }
     }
@@ -83,7 +93,7 @@ impl Future for Farewell {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let ended = self.drain(cx);
+        self.ended = self.ended || self.drain(cx);
         if self.stage == Stage::Writing {
             match self.write(cx) {
                 Poll::Ready(Ok(())) => {
@@ -94,7 +104,7 @@ impl Future for Farewell {
                 Poll::Pending => {}
             }
         }
-        if ended && self.stage == Stage::Closing {
+        if self.ended && self.stage == Stage::Closing {
             // The answer to a close frame may still be on its way out.
             let _ = Pin::new(&mut self.connection).poll_flush(cx);
             return Poll::Ready(());

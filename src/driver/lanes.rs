@@ -7,7 +7,10 @@
 use std::{
     collections::VecDeque,
     mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Waker},
 };
 
@@ -16,7 +19,7 @@ use tokio::sync::watch;
 use super::{queue::Writer, token::Token};
 use crate::{
     core::{ChannelId, Command, Instant, Push},
-    status::ChannelStatus,
+    status::{ChannelClosed, ChannelStatus},
     streams::feed::FeedWriter,
     telemetry::Telemetry,
 };
@@ -35,7 +38,11 @@ pub(crate) enum Control {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Lanes(Mutex<State>);
+pub(crate) struct Lanes {
+    state: Mutex<State>,
+    /// Whether the first lane holds anything, for those who ask often.
+    has_control: AtomicBool,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -58,6 +65,7 @@ impl Lanes {
             return drop(control);
         }
         state.control.push(control);
+        self.has_control.store(true, Ordering::Release);
         wake(state);
     }
 
@@ -99,6 +107,7 @@ impl Lanes {
             }
             None if !state.closed => {
                 state.control.push(Control::Command(Command::Cancel { channel: Some(channel), id }));
+                self.has_control.store(true, Ordering::Release);
                 wake(state);
             }
             None => {}
@@ -109,6 +118,10 @@ impl Lanes {
         self.lock().closed
     }
 
+    pub(super) fn has_control(&self) -> bool {
+        self.has_control.load(Ordering::Acquire)
+    }
+
     /// All that is in the first lane; the waker is called for what comes later, in either lane.
     pub(super) fn take_control(&self, into: &mut Vec<Control>, waker: &Waker) {
         let mut state = self.lock();
@@ -116,6 +129,7 @@ impl Lanes {
             state.driver = Some(waker.clone());
         }
         mem::swap(&mut state.control, into);
+        self.has_control.store(false, Ordering::Release);
     }
 
     /// Pushes, up to about this many bytes of payload.
@@ -175,12 +189,17 @@ impl Lanes {
         state.closed = true;
         drop(state);
         let State { control, pushes, room, .. } = ended;
+        for item in &control {
+            if let Control::Register { status, .. } = item {
+                status.send_replace(ChannelStatus::Closed { cause: ChannelClosed::Socket });
+            }
+        }
         drop((control, pushes));
         room.into_iter().for_each(Waker::wake);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

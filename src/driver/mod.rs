@@ -66,7 +66,8 @@ pub struct Driver {
     dirty: bool,
     farewells: Vec<Farewell>,
     routes: Routes,
-    status: watch::Sender<Status>,
+    /// Until the end, with which it ends too.
+    status: Option<watch::Sender<Status>>,
     listeners: Vec<FeedWriter<Telemetry>>,
     /// Made at the first poll, since only that is sure to be inside a runtime.
     timer: Option<Pin<Box<Sleep>>>,
@@ -87,7 +88,7 @@ impl Driver {
             dirty: false,
             farewells: Vec::new(),
             routes: Routes::default(),
-            status,
+            status: Some(status),
             listeners: Vec::new(),
             control: Vec::new(),
             pushes: Vec::new(),
@@ -105,11 +106,12 @@ impl Driver {
         // After reading: what has arrived is not late, however long this task was kept from running.
         self.core.handle_timeout(now);
         self.apply();
-        self.poll_dial(now, cx);
+        // What opens only now has not been read yet, and so would wake nobody.
+        let opened = self.poll_dial(now, cx);
         self.routes.hand_over();
         let more_to_write = self.write(now, cx);
         self.poll_farewells(cx);
-        more_to_read || more_to_write
+        opened || more_to_read || more_to_write
     }
 
     fn take_control(&mut self, now: Instant, cx: &mut Context<'_>) {
@@ -150,7 +152,9 @@ impl Driver {
                 Output::Settle(token, outcome) => token.settle(outcome),
                 Output::Status(status) => {
                     tracing::debug!(?status, "socket");
-                    self.status.send_replace(status);
+                    if let Some(present) = &self.status {
+                        present.send_replace(status);
+                    }
                 }
                 Output::Channel(channel, status) => self.routes.status(channel, status),
                 Output::NotJoined(channel, cause) => self.routes.not_joined(channel, &cause),
@@ -167,10 +171,12 @@ impl Driver {
         }
     }
 
-    fn poll_dial(&mut self, now: Instant, cx: &mut Context<'_>) {
-        let Some(dialing) = &mut self.dialing else { return };
-        let Poll::Ready(outcome) = dialing.as_mut().poll(cx) else { return };
+    /// Whether a connection has opened.
+    fn poll_dial(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
+        let Some(dialing) = &mut self.dialing else { return false };
+        let Poll::Ready(outcome) = dialing.as_mut().poll(cx) else { return false };
         self.dialing = None;
+        let opened = outcome.is_ok();
         match outcome {
             Ok(connection) => {
                 self.connection = Some(connection);
@@ -179,6 +185,7 @@ impl Driver {
             Err(failure) => self.core.handle_failed(now, failure.cause, failure.stop),
         }
         self.apply();
+        opened
     }
 
     /// Reads a turn's worth of frames; whether there may be more.
@@ -186,7 +193,6 @@ impl Driver {
         let (mut frames, mut bytes) = (0, 0);
         while let Some(connection) = &mut self.connection {
             if frames >= TURN_FRAMES || bytes >= TURN_BYTES {
-                self.apply();
                 return true;
             }
             match Pin::new(connection).poll_next(cx) {
@@ -198,14 +204,20 @@ impl Driver {
                 Poll::Ready(Some(Ok(frame))) => {
                     frames += 1;
                     bytes += frame.len();
+                    // Whoever caused this frame may first have taken a stream for it, while this turn was under way.
+                    if self.shared.lanes.has_control() {
+                        self.take_control(now, cx);
+                        self.apply();
+                    }
                     self.core.handle_frame(now, frame, |channel, message| self.routes.deliver(channel, message));
+                    // What this frame brings about comes before the next one: an end of streams, say.
+                    self.apply();
                 }
                 Poll::Ready(Some(Err(cause))) => self.lose(now, cause),
                 Poll::Ready(None) => self.lose(now, ConnectError::Ended),
                 Poll::Pending => break,
             }
         }
-        self.apply();
         false
     }
 
@@ -326,6 +338,7 @@ impl Future for Driver {
         let more = me.turn(cx);
         me.shared.publish(me.core.holdings(), me.routes.streams());
         if me.finished && me.farewells.is_empty() {
+            me.end();
             return Poll::Ready(());
         }
         if me.set_timer(cx) || more {
@@ -336,20 +349,31 @@ impl Future for Driver {
     }
 }
 
+impl Driver {
+    /// Nothing is done any more, whether or not this is dropped: whoever asks is told so, and what was read has ended.
+    fn end(&mut self) {
+        self.shared.lanes.close();
+        self.routes = Routes::default();
+        self.listeners.clear();
+        self.status = None;
+        self.shared.publish(Holdings::default(), 0);
+    }
+}
+
 impl Drop for Driver {
     fn drop(&mut self) {
-        self.shared.lanes.close();
         if !self.finished {
-            self.core.handle_command(self.shared.now(), Command::Close { token: None });
             self.connection = None;
+            self.core.cut(self.shared.now());
             self.apply();
         }
-        self.shared.publish(Holdings::default(), 0);
+        self.end();
     }
 }
 
 impl fmt::Debug for Driver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Driver").field("status", &*self.status.borrow()).finish_non_exhaustive()
+        let status = self.status.as_ref().map(|status| status.borrow());
+        f.debug_struct("Driver").field("status", &status.as_deref()).finish_non_exhaustive()
     }
 }
