@@ -5,7 +5,7 @@
 //! a goodbye is never lost.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     mem,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -50,8 +50,8 @@ struct State {
     pushes: VecDeque<Push<Token>>,
     /// No push in the lane, and none that waits for room, is due before this.
     earliest: Option<Instant>,
-    /// Pushes that wait for room.
-    room: Vec<Waker>,
+    /// Pushes that wait for room, by their ids and so in the order of their first polls, and until when they wait.
+    room: BTreeMap<u64, (Waker, Instant)>,
     driver: Option<Waker>,
     closed: bool,
 }
@@ -79,9 +79,7 @@ impl Lanes {
             return Ok(());
         }
         if state.pushes.len() >= PUSH_LANE {
-            if !state.room.iter().any(|waker| waker.will_wake(cx.waker())) {
-                state.room.push(cx.waker().clone());
-            }
+            state.room.insert(push.id, (cx.waker().clone(), push.deadline));
             // The driver minds the deadline of those who wait here too: they may be in no runtime.
             if state.is_due_before(push.deadline) {
                 wake(state);
@@ -100,10 +98,10 @@ impl Lanes {
         match state.pushes.iter().position(|push| push.id == id) {
             Some(index) => {
                 let push = state.pushes.remove(index);
-                let room = mem::take(&mut state.room);
+                let called = state.called();
                 drop(state);
                 drop(push);
-                room.into_iter().for_each(Waker::wake);
+                called.into_iter().for_each(Waker::wake);
             }
             None if !state.closed => {
                 state.control.push(Control::Command(Command::Cancel { channel: Some(channel), id }));
@@ -111,6 +109,16 @@ impl Lanes {
                 wake(state);
             }
             None => {}
+        }
+    }
+
+    /// A push waits for room no longer. If it was called already, the next one is in its place.
+    pub(crate) fn leave_room(&self, id: u64) {
+        let mut state = self.lock();
+        if state.room.remove(&id).is_none() {
+            let called = state.called();
+            drop(state);
+            called.into_iter().for_each(Waker::wake);
         }
     }
 
@@ -145,15 +153,12 @@ impl Lanes {
         if taken == 0 {
             return;
         }
-        // Whoever waits for room comes again, and says until when.
-        if state.pushes.is_empty() {
+        if state.pushes.is_empty() && state.room.is_empty() {
             state.earliest = None;
         }
-        if !state.room.is_empty() {
-            let room = mem::take(&mut state.room);
-            drop(state);
-            room.into_iter().for_each(Waker::wake);
-        }
+        let called = state.called();
+        drop(state);
+        called.into_iter().for_each(Waker::wake);
     }
 
     /// Takes out the pushes whose deadline has passed while they waited here.
@@ -165,10 +170,18 @@ impl Lanes {
         let (due, rest) = mem::take(&mut state.pushes).into_iter().partition(|push| push.deadline <= now);
         state.pushes = rest;
         into.extend::<VecDeque<_>>(due);
-        state.earliest = state.pushes.iter().map(|push| push.deadline).min();
-        let room = mem::take(&mut state.room);
+        let mut called = state.called();
+        state.room.retain(|_, (waker, deadline)| {
+            let waits = *deadline > now;
+            if !waits {
+                called.push(waker.clone());
+            }
+            waits
+        });
+        let deadlines = state.pushes.iter().map(|push| push.deadline);
+        state.earliest = deadlines.chain(state.room.values().map(|(_, deadline)| *deadline)).min();
         drop(state);
-        room.into_iter().for_each(Waker::wake);
+        called.into_iter().for_each(Waker::wake);
     }
 
     /// When the first push may be due that still waits here, or for room.
@@ -195,7 +208,7 @@ impl Lanes {
             }
         }
         drop((control, pushes));
-        room.into_iter().for_each(Waker::wake);
+        room.into_values().for_each(|(waker, _)| waker.wake());
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -204,6 +217,13 @@ impl Lanes {
 }
 
 impl State {
+    /// As many of those who wait for room as there is room for, the first ones first.
+    fn called(&mut self) -> Vec<Waker> {
+        let room = PUSH_LANE.saturating_sub(self.pushes.len());
+        let called = std::iter::from_fn(|| self.room.pop_first()).take(room);
+        called.map(|(_, (waker, _))| waker).collect()
+    }
+
     /// Whether this is the earliest deadline by now.
     fn is_due_before(&mut self, deadline: Instant) -> bool {
         let first = self.earliest.is_none_or(|earliest| deadline < earliest);

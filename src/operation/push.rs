@@ -157,6 +157,7 @@ impl<O: Outcome> Sending<O> {
                 Stage::New { event, payload: Ok(payload), timeout } => self.begin(event, payload, timeout, cx),
                 Stage::Room { push, answer } => {
                     if self.channel.shared().now() >= push.deadline {
+                        self.channel.shared().lanes.leave_room(push.id);
                         return Poll::Ready(O::not_sent(NotSent::Timeout));
                     }
                     let id = push.id;
@@ -205,8 +206,11 @@ impl<O: Outcome> Sending<O> {
 
 impl<O> Drop for Sending<O> {
     fn drop(&mut self) {
-        if let Stage::Sent { id, .. } = self.stage {
-            self.channel.shared().lanes.cancel_push(self.channel.id, id);
+        let lanes = &self.channel.shared().lanes;
+        match &self.stage {
+            Stage::Sent { id, .. } => lanes.cancel_push(self.channel.id, *id),
+            Stage::Room { push, .. } => lanes.leave_room(push.id),
+            Stage::New { .. } | Stage::Done => {}
         }
     }
 }
