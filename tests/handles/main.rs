@@ -8,4 +8,5 @@ mod lagging;
 mod lane;
 mod life;
 mod outside;
+mod streams;
 mod support;

@@ -4,6 +4,7 @@ use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use futures::FutureExt;
@@ -11,6 +12,7 @@ use phoenix_streams::{
     Builder, Channel, ChannelStatus, Socket, Status, Transport,
     transport::memory::{self, Incoming, Peer, PeerConnection},
 };
+use tokio::time::timeout;
 
 /// A builder whose jitter is the same in every run.
 pub(crate) fn builder(transport: impl Transport) -> Builder {
@@ -47,7 +49,9 @@ pub(crate) async fn accept_join(room: &Channel, server: &mut PeerConnection) -> 
 }
 
 pub(crate) async fn until(socket: &Socket, wanted: impl FnMut(&Status) -> bool) -> Status {
-    socket.status().wait_for(wanted).await.unwrap()
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let mut status = socket.status();
+    timeout(DAY, status.wait_for(wanted)).await.expect("it never comes to that").expect("the socket has ended")
 }
 
 /// Lets every task do what it can without the clock moving.
