@@ -103,7 +103,8 @@ impl Channel {
     /// Leaves, for all holders: a future of the server's acknowledgement. Behind it the channel's streams end; a later
     /// `join` on a handle still held starts afresh, with streams taken anew.
     ///
-    /// Where nothing is joined, or the socket is down, it is done at once.
+    /// Where nothing is joined, or the socket is down, it is done at once. It does not wait for pushes and casts that
+    /// are still on their way: await them first.
     ///
     /// # Errors
     /// [`LeaveError`](crate::LeaveError): not acknowledged. The channel is closed on this side all the same.
