@@ -293,3 +293,76 @@ async fn what_a_dropped_driver_had_not_written_was_not_sent() {
     assert!(matches!(cast.await.unwrap(), Err(CastError::NotSent(NotSent::Closed))));
     assert!(matches!(push.await.unwrap(), Err(PushError::NotSent(NotSent::Closed))));
 }
+
+// T-17
+#[test]
+fn a_push_waits_for_room_outside_of_a_runtime_too() {
+    let (transport, _peer) = memory::pair();
+    let (socket, driver) = Socket::builder("ws://memory/socket").transport(transport).driver().unwrap();
+    let room = socket.channel("room:1");
+    let mut pushes: Vec<_> = (0..1_024).map(|_| room.push("shout", ())).collect();
+    let mut late = room.push("late", ());
+    let cx = &mut Context::from_waker(futures::task::noop_waker_ref());
+    assert!(pushes.iter_mut().all(|push| push.poll_unpin(cx).is_pending()));
+    assert!(late.poll_unpin(cx).is_pending());
+    drop(driver);
+    assert!(matches!(late.poll_unpin(cx), Poll::Ready(Err(PushError::NotSent(NotSent::Closed)))));
+}
+
+// T-17
+#[tokio::test(start_paused = true)]
+async fn a_push_that_waits_for_room_is_not_overtaken_for_ever() {
+    let (transport, _peer) = memory::pair();
+    let (socket, mut driver) = Socket::builder("ws://memory/socket").transport(transport).driver().unwrap();
+    let room = socket.channel("room:1");
+    let mut first: Vec<_> = (0..1_024).map(|_| room.push("first", ())).collect();
+    for push in &mut first {
+        assert!(futures::poll!(push).is_pending());
+    }
+    let mut waiting = room.push("waiting", ());
+    assert!(futures::poll!(&mut waiting).is_pending());
+    for _ in 0..3 {
+        assert!(futures::poll!(&mut driver).is_pending());
+        // Others come while its task was not yet run.
+        let mut later: Vec<_> = (0..1_024).map(|_| room.push("later", ())).collect();
+        for push in &mut later {
+            let _ = futures::poll!(push);
+        }
+        if let Poll::Ready(outcome) = futures::poll!(&mut waiting) {
+            assert!(matches!(outcome, Err(PushError::NotSent(NotSent::NotJoined))));
+            return;
+        }
+        std::mem::forget(later);
+    }
+    panic!("three times a thousand later ones went before it");
+}
+
+// T-19
+#[tokio::test(start_paused = true)]
+async fn a_push_whose_deadline_passes_while_it_waits_for_room_says_so() {
+    let (transport, mut peer) = memory::pair_with_capacity(1);
+    let socket = Socket::builder("ws://memory/socket").heartbeat(None).transport(transport).start().unwrap();
+    let room = socket.channel("room:1");
+    let mut server = peer.accept().await;
+    let join = tokio::spawn(room.join(()));
+    let asked = server.recv().await.unwrap();
+    server.reply(&asked, "ok", ()).await;
+    join.await.unwrap().unwrap();
+    let big = "x".repeat(1 << 10);
+    let mut pushes: Vec<_> = (0..3_000).map(|_| tokio::spawn(room.cast("fill", &big).timeout(LONG))).collect();
+    tokio::time::advance(Duration::from_millis(1)).await;
+    let begun = tokio::time::Instant::now();
+    let late = room.push("late", ()).timeout(Duration::from_secs(2)).await;
+    assert!(matches!(late, Err(PushError::NotSent(NotSent::Timeout))));
+    assert!(begun.elapsed() < Duration::from_millis(2_100));
+    drop(room);
+    // The others are all sent, each once, as soon as the server reads.
+    let mut read = 0;
+    while read < pushes.len() {
+        assert_eq!(&*server.recv().await.unwrap().event, "fill");
+        read += 1;
+    }
+    for push in pushes.drain(..) {
+        push.await.unwrap().unwrap();
+    }
+}

@@ -19,6 +19,9 @@ use crate::{
 /// For the flush of what was accepted, and again for the peer's close frame.
 const PATIENCE: Duration = Duration::from_millis(1_500);
 
+/// Stands for a close frame without a code.
+const NO_CODE: u16 = 1005;
+
 /// Ends in at most three seconds.
 pub(super) struct Farewell {
     connection: Connection,
@@ -68,7 +71,14 @@ impl Farewell {
         while !self.frames.is_empty() {
             ready!(Pin::new(&mut self.connection).poll_ready(cx)).map_err(drop)?;
             if let Some(frame) = self.frames.pop_front() {
-                Pin::new(&mut self.connection).start_send(frame).map_err(drop)?;
+                let closing = matches!(frame, Frame::Close { .. });
+                let mut sent = Pin::new(&mut self.connection).start_send(frame);
+                if closing && sent.is_err() {
+                    // A code that cannot be sent: the goodbye goes without one, behind all that was accepted.
+                    let bare = Frame::Close { code: NO_CODE, reason: "".into() };
+                    sent = Pin::new(&mut self.connection).start_send(bare);
+                }
+                sent.map_err(drop)?;
             }
         }
         Pin::new(&mut self.connection).poll_flush(cx).map_err(drop)

@@ -5,7 +5,7 @@
 //! a goodbye is never lost.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     mem,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -16,7 +16,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{queue::Writer, token::Token};
+use super::{queue::Writer, room::Room, token::Token};
 use crate::{
     core::{ChannelId, Command, Instant, Push},
     status::{ChannelClosed, ChannelStatus},
@@ -50,8 +50,7 @@ struct State {
     pushes: VecDeque<Push<Token>>,
     /// No push in the lane, and none that waits for room, is due before this.
     earliest: Option<Instant>,
-    /// Pushes that wait for room, by their ids and so in the order of their first polls, and until when they wait.
-    room: BTreeMap<u64, (Waker, Instant)>,
+    room: Room,
     driver: Option<Waker>,
     closed: bool,
 }
@@ -69,8 +68,8 @@ impl Lanes {
         wake(state);
     }
 
-    /// Hands over a push, or gives it back while there is no room; the waker is called when there is, or when the push
-    /// is due.
+    /// Hands over a push, or gives it back while there is no room; the waker is called when it is its turn, or when it
+    /// is due. A push given back takes its turn until it is handed over or [gone](Lanes::leave_room).
     pub(crate) fn poll_push(&self, push: Push<Token>, cx: &mut Context<'_>) -> Result<(), Box<Push<Token>>> {
         let mut state = self.lock();
         if state.closed {
@@ -78,18 +77,26 @@ impl Lanes {
             drop(push);
             return Ok(());
         }
-        if state.pushes.len() >= PUSH_LANE {
-            state.room.insert(push.id, (cx.waker().clone(), push.deadline));
-            // The driver minds the deadline of those who wait here too: they may be in no runtime.
-            if state.is_due_before(push.deadline) {
+        // The driver minds the deadline of those who wait for room too: they may be in no runtime.
+        let due_first = state.is_due_before(push.deadline);
+        if !state.room.admits(push.id, state.free()) {
+            state.room.wait(push.id, push.deadline, cx.waker());
+            if due_first {
                 wake(state);
             }
             return Err(Box::new(push));
         }
-        state.is_due_before(push.deadline);
+        state.room.remove(push.id);
         state.pushes.push_back(push);
         wake(state);
         Ok(())
+    }
+
+    /// A push that was given back is not wanted any more.
+    pub(crate) fn leave_room(&self, id: u64) {
+        let mut state = self.lock();
+        state.room.remove(id);
+        call(state);
     }
 
     /// Takes a push back that the driver has not seen; otherwise tells the driver to forget it.
@@ -98,10 +105,8 @@ impl Lanes {
         match state.pushes.iter().position(|push| push.id == id) {
             Some(index) => {
                 let push = state.pushes.remove(index);
-                let called = state.called();
-                drop(state);
+                call(state);
                 drop(push);
-                called.into_iter().for_each(Waker::wake);
             }
             None if !state.closed => {
                 state.control.push(Control::Command(Command::Cancel { channel: Some(channel), id }));
@@ -109,16 +114,6 @@ impl Lanes {
                 wake(state);
             }
             None => {}
-        }
-    }
-
-    /// A push waits for room no longer. If it was called already, the next one is in its place.
-    pub(crate) fn leave_room(&self, id: u64) {
-        let mut state = self.lock();
-        if state.room.remove(&id).is_none() {
-            let called = state.called();
-            drop(state);
-            called.into_iter().for_each(Waker::wake);
         }
     }
 
@@ -156,12 +151,10 @@ impl Lanes {
         if state.pushes.is_empty() && state.room.is_empty() {
             state.earliest = None;
         }
-        let called = state.called();
-        drop(state);
-        called.into_iter().for_each(Waker::wake);
+        call(state);
     }
 
-    /// Takes out the pushes whose deadline has passed while they waited here.
+    /// Takes out the pushes whose deadline has passed while they waited here, and wakes those that waited for room.
     pub(super) fn take_due(&self, now: Instant, into: &mut Vec<Push<Token>>) {
         let mut state = self.lock();
         if state.earliest.is_none_or(|earliest| earliest > now) {
@@ -170,18 +163,11 @@ impl Lanes {
         let (due, rest) = mem::take(&mut state.pushes).into_iter().partition(|push| push.deadline <= now);
         state.pushes = rest;
         into.extend::<VecDeque<_>>(due);
-        let mut called = state.called();
-        state.room.retain(|_, (waker, deadline)| {
-            let waits = *deadline > now;
-            if !waits {
-                called.push(waker.clone());
-            }
-            waits
-        });
-        let deadlines = state.pushes.iter().map(|push| push.deadline);
-        state.earliest = deadlines.chain(state.room.values().map(|(_, deadline)| *deadline)).min();
-        drop(state);
-        called.into_iter().for_each(Waker::wake);
+        let late = state.room.expire(now);
+        let waiting = state.pushes.iter().map(|push| push.deadline).min();
+        state.earliest = waiting.into_iter().chain(state.room.earliest()).min();
+        call(state);
+        late.into_iter().for_each(Waker::wake);
     }
 
     /// When the first push may be due that still waits here, or for room.
@@ -208,7 +194,7 @@ impl Lanes {
             }
         }
         drop((control, pushes));
-        room.into_values().for_each(|(waker, _)| waker.wake());
+        room.into_wakers().for_each(Waker::wake);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -217,11 +203,9 @@ impl Lanes {
 }
 
 impl State {
-    /// As many of those who wait for room as there is room for, the first ones first.
-    fn called(&mut self) -> Vec<Waker> {
-        let room = PUSH_LANE.saturating_sub(self.pushes.len());
-        let called = std::iter::from_fn(|| self.room.pop_first()).take(room);
-        called.map(|(_, (waker, _))| waker).collect()
+    /// How many pushes the lane can take.
+    fn free(&self) -> usize {
+        PUSH_LANE.saturating_sub(self.pushes.len())
     }
 
     /// Whether this is the earliest deadline by now.
@@ -239,4 +223,12 @@ fn wake(mut state: MutexGuard<'_, State>) {
         drop(state);
         driver.wake();
     }
+}
+
+/// Calls those whose turn it is.
+fn call(mut state: MutexGuard<'_, State>) {
+    let free = state.free();
+    let called = state.room.call(free);
+    drop(state);
+    called.into_iter().for_each(Waker::wake);
 }

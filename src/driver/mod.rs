@@ -7,6 +7,7 @@ mod dialer;
 mod farewell;
 mod lanes;
 pub(crate) mod queue;
+mod room;
 mod routes;
 pub(crate) mod shared;
 mod token;

@@ -169,7 +169,7 @@ impl Writer {
         if small {
             self.filling.small(bytes, kind, name);
         } else {
-            self.filling.large(incoming.body.owner.slice_ref(bytes), kind, name);
+            self.filling.large(incoming.body.to_large(), kind, name);
         }
     }
 
@@ -433,5 +433,25 @@ mod tests {
         assert!(kept > 0);
         assert_eq!(kept + lost, 100);
         assert_eq!(budget.used(), 0);
+    }
+
+    // T-32
+    #[test]
+    fn a_large_payload_keeps_little_but_itself() {
+        let (mut writer, mut reader) = queue("room:1".into(), Some("shout".into()), 1, 1 << 20, Budget::new(1 << 20));
+        let payload = format!("\"{}\"", "x".repeat(SLICE_FROM));
+        let tight = Bytes::from(format!("[null,null,\"room:1\",\"shout\",{payload}]"));
+        let padded = Bytes::from(format!("[null,null,\"room:1\",\"shout\",{}{payload}]", " ".repeat(1 << 16)));
+        for (frame, kept) in [(&tight, true), (&padded, false)] {
+            let codec = crate::serializer::Codec::new(crate::V2);
+            codec.decode(crate::transport::Frame::Text(frame.clone()), |incoming| writer.push(&incoming)).unwrap();
+            writer.hand_over();
+            assert_eq!(!frame.is_unique(), kept, "{}", frame.len());
+        }
+        let cx = &mut Context::from_waker(Waker::noop());
+        for _ in 0..2 {
+            let Poll::Ready(Some(Item::Message(message))) = reader.poll_next(cx) else { panic!("a message is lost") };
+            assert_eq!(message.payload().as_str(), Some(&*payload));
+        }
     }
 }

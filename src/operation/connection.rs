@@ -123,7 +123,8 @@ impl Disconnect {
         Disconnect { socket, code: 1000, reason: "".into(), answer: None }
     }
 
-    /// The close code, in place of 1000. Valid until the first poll.
+    /// The close code, in place of 1000. One that no close frame may carry (of a WebSocket: all but 1000 to 1003, 1007
+    /// to 1014 and 3000 to 4999) is left out. Valid until the first poll.
     pub fn code(self, code: u16) -> Self {
         Disconnect { code, ..self }
     }

@@ -206,10 +206,9 @@ impl<O: Outcome> Sending<O> {
 
 impl<O> Drop for Sending<O> {
     fn drop(&mut self) {
-        let lanes = &self.channel.shared().lanes;
         match &self.stage {
-            Stage::Sent { id, .. } => lanes.cancel_push(self.channel.id, *id),
-            Stage::Room { push, .. } => lanes.leave_room(push.id),
+            Stage::Room { push, .. } => self.channel.shared().lanes.leave_room(push.id),
+            Stage::Sent { id, .. } => self.channel.shared().lanes.cancel_push(self.channel.id, *id),
             Stage::New { .. } | Stage::Done => {}
         }
     }

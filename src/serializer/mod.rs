@@ -87,12 +87,17 @@ pub(crate) const SLICE_FROM: usize = 1024;
 impl Body<'_> {
     /// A payload that may be kept.
     pub(crate) fn to_payload(self) -> Payload {
-        let bytes = if self.bytes.len() < SLICE_FROM {
-            Bytes::copy_from_slice(self.bytes)
-        } else {
-            self.owner.slice_ref(self.bytes)
-        };
-        Payload::new(bytes, self.kind)
+        let small = self.bytes.len() < SLICE_FROM;
+        Payload::new(if small { Bytes::copy_from_slice(self.bytes) } else { self.to_large() }, self.kind)
+    }
+
+    /// The bytes of a large payload, to be kept: a slice of what they arrived in, unless most of that is something
+    /// else, such as a ref of megabytes or blanks, which would be kept with it unseen.
+    pub(crate) fn to_large(self) -> Bytes {
+        if self.owner.len() > 2 * self.bytes.len() {
+            return Bytes::copy_from_slice(self.bytes);
+        }
+        self.owner.slice_ref(self.bytes)
     }
 }
 

@@ -22,6 +22,8 @@ use crate::{error::ConnectError, transport::Frame};
 
 /// How much may wait to be written before [`Sink::poll_ready`] holds back.
 const MAX_BUFFERED: usize = 128 * 1024;
+/// How many pings and pongs are read at once: they are no frames to whoever counts those.
+const MAX_CONTROL: usize = 256;
 /// The most that a frame's header takes.
 const HEADER: usize = 14;
 /// The most that the reason of a close frame takes.
@@ -74,7 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream for Open<S> {
             return Poll::Ready(None);
         }
         this.wake(cx);
-        loop {
+        for _ in 0..MAX_CONTROL {
             let item = match this.socket.read() {
                 Ok(Message::Text(text)) => return Poll::Ready(Some(Ok(Frame::Text(text.into())))),
                 Ok(Message::Binary(bytes)) => return Poll::Ready(Some(Ok(Frame::Binary(bytes)))),
@@ -94,6 +96,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream for Open<S> {
             this.ended = true;
             return Poll::Ready(item);
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 

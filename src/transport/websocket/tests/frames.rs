@@ -121,6 +121,35 @@ async fn a_close_frame_is_sent_with_and_without_code() {
     }
 }
 
+// T-18
+#[tokio::test]
+async fn a_goodbye_whose_code_cannot_be_sent_goes_without_one() {
+    for code in [0, 999, 1004, 1006, 1015, 2999, 5000, u16::MAX] {
+        let (dial, server) = serve_open(|mut socket| async move {
+            let close = socket.next().await;
+            let _ = socket.flush().await;
+            close
+        })
+        .await;
+        let endpoint = format!("ws://{}/socket", dial.url.authority().unwrap());
+        let socket = crate::Socket::builder(endpoint).connect().await.unwrap();
+        soon(socket.disconnect().code(code)).await;
+        assert!(matches!(server.await.unwrap(), Some(Ok(Message::Close(_)))), "{code}");
+    }
+}
+
+// T-12
+#[tokio::test]
+async fn a_flood_of_pongs_does_not_keep_the_reader_for_ever() {
+    const PONGS: usize = 32 << 10;
+    let (client, mut server) = tokio::io::duplex(1 << 20);
+    server.write_all(&b"\x8a\x00".repeat(PONGS)).await.unwrap();
+    server.write_all(b"\x81\x02hi").await.unwrap();
+    let mut connection = connection::Open::new(client, Role::Client, WebSocket::default().config());
+    assert!(futures::poll!(connection.next()).is_pending(), "all of it was read at once");
+    assert_eq!(soon(connection.next()).await.unwrap().unwrap(), text("hi"));
+}
+
 #[tokio::test]
 async fn what_is_no_frame_is_not_sent_and_costs_nothing() {
     let (dial, server) = serve_open(|mut socket| async move { socket.next().await.unwrap().unwrap() }).await;
