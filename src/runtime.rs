@@ -3,7 +3,7 @@
 use std::future::Future;
 
 pub(crate) use tokio::{
-    task::yield_now,
+    task::{coop::poll_proceed, yield_now},
     time::{Instant, Sleep, sleep, sleep_until},
 };
 

@@ -135,9 +135,12 @@ impl Lanes {
         self.has_control.store(false, Ordering::Release);
     }
 
-    /// Pushes, up to about this many bytes of payload.
-    pub(super) fn take_pushes(&self, bytes: usize, into: &mut Vec<Push<Token>>) {
+    /// Pushes, up to about this many bytes of payload, and all that is in the first lane: whoever pushed may have
+    /// declared the channel or joined it just before, since the first lane was last read.
+    pub(super) fn take_pushes(&self, bytes: usize, into: &mut Vec<Push<Token>>, control: &mut Vec<Control>) {
         let mut state = self.lock();
+        mem::swap(&mut state.control, control);
+        self.has_control.store(false, Ordering::Release);
         let mut taken = 0;
         while taken <= bytes
             && let Some(push) = state.pushes.pop_front()

@@ -62,6 +62,8 @@ pub struct Driver {
     core: Core<Token>,
     dialer: Dialer,
     dialing: Option<Dialing>,
+    /// Whether the attempt has not been polled yet, and so would wake nobody.
+    fresh: bool,
     connection: Option<Connection>,
     /// Whether something was written and not flushed yet.
     dirty: bool,
@@ -85,6 +87,7 @@ impl Driver {
             core,
             dialer,
             dialing: None,
+            fresh: false,
             connection: None,
             dirty: false,
             farewells: Vec::new(),
@@ -112,12 +115,17 @@ impl Driver {
         self.routes.hand_over();
         let more_to_write = self.write(now, cx);
         self.poll_farewells(cx);
-        opened || more_to_read || more_to_write
+        opened || more_to_read || more_to_write || self.fresh
     }
 
     fn take_control(&mut self, now: Instant, cx: &mut Context<'_>) {
         let mut control = mem::take(&mut self.control);
         self.shared.lanes.take_control(&mut control, cx.waker());
+        self.obey(now, &mut control);
+        self.control = control;
+    }
+
+    fn obey(&mut self, now: Instant, control: &mut Vec<Control>) {
         for item in control.drain(..) {
             match item {
                 Control::Command(command) => self.core.handle_command(now, command),
@@ -137,14 +145,16 @@ impl Driver {
                 }
             }
         }
-        self.control = control;
     }
 
     /// Does what the core says.
     fn apply(&mut self) {
         while let Some(output) = self.core.poll() {
             match output {
-                Output::Dial => self.dialing = Some(self.dialer.dial()),
+                Output::Dial => {
+                    self.dialing = Some(self.dialer.dial());
+                    self.fresh = true;
+                }
                 Output::Abandon => self.dialing = None,
                 Output::Hangup { last, code, reason } => match self.connection.take() {
                     Some(connection) => self.farewells.push(Farewell::close(connection, last, code, reason)),
@@ -174,6 +184,7 @@ impl Driver {
 
     /// Whether a connection has opened.
     fn poll_dial(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
+        self.fresh = false;
         let Some(dialing) = &mut self.dialing else { return false };
         let Poll::Ready(outcome) = dialing.as_mut().poll(cx) else { return false };
         self.dialing = None;
@@ -241,13 +252,14 @@ impl Driver {
 
     fn take_pushes(&mut self, now: Instant) -> bool {
         let room = OUT_QUEUE.saturating_sub(self.core.outgoing_bytes());
-        self.shared.lanes.take_pushes(room, &mut self.pushes);
-        let taken = !self.pushes.is_empty();
-        let mut pushes = mem::take(&mut self.pushes);
+        let (mut control, mut pushes) = (mem::take(&mut self.control), mem::take(&mut self.pushes));
+        self.shared.lanes.take_pushes(room, &mut pushes, &mut control);
+        let taken = !(control.is_empty() && pushes.is_empty());
+        self.obey(now, &mut control);
         for push in pushes.drain(..) {
             self.core.handle_command(now, Command::Push(push));
         }
-        self.pushes = pushes;
+        (self.control, self.pushes) = (control, pushes);
         taken
     }
 

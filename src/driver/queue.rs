@@ -10,7 +10,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use crate::{
     error::NotJoined,
     message::{Message, Names, Topic},
     payload::{Kind, Payload},
+    runtime::poll_proceed,
     serializer::{Incoming, SLICE_FROM},
 };
 
@@ -332,6 +333,8 @@ impl Reader {
             if let Some(message) = self.next_of_chunk() {
                 return Poll::Ready(Some(Item::Message(message)));
             }
+            // Once a chunk: a reader of a flood gives way to other tasks.
+            let turn = ready!(poll_proceed(cx));
             let spent = self.chunk.take().map_or(0, |chunk| chunk.cost);
             let mut state = self.queue.lock();
             if spent > 0 {
@@ -341,6 +344,7 @@ impl Reader {
             match state.slots.pop_front() {
                 Some(Slot::Chunk(chunk)) => {
                     drop(state);
+                    turn.made_progress();
                     self.chunk = Some(chunk);
                     self.next = 0;
                 }

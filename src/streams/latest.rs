@@ -3,15 +3,19 @@
 use std::{
     fmt,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use futures::{Stream, StreamExt};
 use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
 
+use crate::runtime::poll_proceed;
+
 /// A present value as a stream: first the value as it is now, then each later one. A slow reader sees the newest and
 /// never a backlog. It ends when nothing can change any more.
+///
+/// Take it once, outside of a loop: each new one begins with the present value again.
 ///
 /// # Cancel safety
 /// `next()` and [`wait_for`](Latest::wait_for) lose nothing when dropped.
@@ -45,7 +49,11 @@ impl<T: Clone + Send + Sync + 'static> Stream for Latest<T> {
     type Item = T;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        self.stream.poll_next_unpin(cx)
+        // A present value is always there: a loop that asks for a new stream every time would never give way.
+        let turn = ready!(poll_proceed(cx));
+        let item = ready!(self.stream.poll_next_unpin(cx));
+        turn.made_progress();
+        Poll::Ready(item)
     }
 }
 
