@@ -220,10 +220,10 @@ impl Builder {
         self
     }
 
-    /// How often a heartbeat is sent; `None` sends none, and then nothing notices a connection that hangs. Default
+    /// How often a heartbeat is sent; `None` or zero sends none, and then nothing notices a connection that hangs. Default
     /// 30 s; Phoenix closes a connection that is silent for 60 s.
     pub fn heartbeat(mut self, interval: impl Into<Option<Duration>>) -> Self {
-        self.config.heartbeat = interval.into().map(|interval| interval.max(Duration::from_millis(1)));
+        self.config.heartbeat = interval.into().filter(|interval| !interval.is_zero());
         self
     }
 

@@ -121,7 +121,8 @@ impl Channel {
     /// It is sent at most once.
     ///
     /// # Errors
-    /// [`PushError`](crate::PushError); [`is_not_sent`](crate::PushError::is_not_sent) says whether sending it again
+    /// [`PushError`](crate::PushError), also for `phx_join` and `phx_leave`, which belong to the protocol;
+    /// [`is_not_sent`](crate::PushError::is_not_sent) says whether sending it again
     /// is safe.
     ///
     /// # Cancel safety
@@ -142,13 +143,15 @@ impl Channel {
         Cast::new(self.0.clone(), event.as_ref().into(), payload.into_payload())
     }
 
-    /// The messages of this event, from now on. Any number of streams may ask for the same event; each sees each
+    /// The messages of this event, from now on. It ends when the channel is left or closed; taken on a channel that is
+    /// so already, it waits for the next join, and on a closed socket it ends at once. Any number of streams may ask for the same event; each sees each
     /// message once.
     pub fn events(&self, event: impl AsRef<str>) -> Events {
         Events(Subscription::new(self.0.clone(), Some(event.as_ref())))
     }
 
-    /// The payloads of this event decoded to `T`, from now on.
+    /// The payloads of this event decoded to `T`, from now on. `T` owns what it holds; to borrow from the payload, use
+    /// [`events`](Channel::events) and [`Message::json`](crate::Message::json).
     pub fn events_as<T: DeserializeOwned>(&self, event: impl AsRef<str>) -> EventsAs<T> {
         EventsAs(Subscription::new(self.0.clone(), Some(event.as_ref())), PhantomData)
     }

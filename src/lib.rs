@@ -84,6 +84,11 @@ mod telemetry;
 pub mod testing;
 pub mod transport;
 
+/// Bytes as payloads and frames hold them.
+pub use bytes::Bytes;
+/// Headers and statuses, as builder, refusals and transports take and give them.
+pub use http;
+
 pub use backoff::Backoff;
 pub use builder::Builder;
 pub use channel::Channel;
@@ -95,7 +100,7 @@ pub use error::{
 pub use message::{Message, Reply, Topic};
 pub use operation::{Cast, Close, Connect, Connecting, Disconnect, Join, Leave, Push};
 pub use payload::{Binary, IntoPayload, Payload};
-pub use serde_json::json;
+pub use serde_json::{Value, json};
 pub use serializer::{Serializer, V2};
 pub use socket::Socket;
 pub use stats::Stats;

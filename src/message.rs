@@ -128,7 +128,16 @@ impl Reply {
 
 impl fmt::Debug for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reply").field("status", &self.status()).field("payload", &self.payload).finish()
+        // The server's own words, as the errors that carry them say them too; not all, where there are many.
+        const SHOWN: usize = 200;
+        write!(f, "Reply({}, ", self.status())?;
+        match self.payload.as_str() {
+            Some(text) => match text.char_indices().nth(SHOWN) {
+                Some((end, _)) => write!(f, "{}...)", &text[..end]),
+                None => write!(f, "{text})"),
+            },
+            None => write!(f, "{})", self.payload),
+        }
     }
 }
 
@@ -158,10 +167,10 @@ mod tests {
         for status in ["ok", "error", "timeout", "", "später"] {
             assert_eq!(Reply::new(status, Payload::empty()).status(), status);
         }
-        assert_eq!(
-            format!("{:?}", Reply::new("no", json("[1]"))),
-            r#"Reply { status: "no", payload: Payload(json, 3 bytes) }"#
-        );
+        assert_eq!(format!("{:?}", Reply::new("no", json("[1]"))), "Reply(no, [1])");
+        let long = Payload::from_raw("ä".repeat(500), false);
+        let long = format!("{:?}", Reply::new("no", long));
+        assert!(long.ends_with("ää...)") && long.chars().count() < 230, "{long}");
     }
 
     #[test]

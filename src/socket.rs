@@ -66,7 +66,8 @@ impl Socket {
     /// Describes a socket at this endpoint, as given in the Phoenix endpoint's `socket` line: `ws://host:4000/socket`.
     /// `ws`, `wss`, `http` and `https` are all accepted, with or without a trailing slash, a query, or `/websocket`.
     ///
-    /// A URL that cannot be used is an error when the socket is built.
+    /// A user and password in it are sent as an `Authorization` header; a fragment is ignored. A URL that cannot be used
+    /// is an error when the socket is built.
     pub fn builder(url: impl AsRef<str>) -> Builder {
         Builder::new(url.as_ref())
     }
@@ -86,7 +87,8 @@ impl Socket {
         Channel(fresh)
     }
 
-    /// The state of the connection: the present one, then each later one. It holds nothing.
+    /// The state of the connection: the present one, then each later one. It holds nothing. Take it once, outside of a
+    /// loop: each new stream begins with the present state again.
     pub fn status(&self) -> Latest<Status> {
         Latest::new(self.0.status.clone())
     }

@@ -19,7 +19,8 @@ pub enum Status {
     Connected,
     /// Not connected; the next attempt comes after the delay.
     Waiting {
-        /// The number of the attempt to come.
+        /// The number of the attempt to come, in a row: the count begins anew only after a connection was open for 10 s
+        /// or answered a heartbeat.
         attempt: u32,
         /// How long the wait is, from its beginning.
         delay: Duration,

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use phoenix_streams::{
     Backoff, BoxError, BuildError, Builder, ConnectError, Socket, Status, Stop, V2, WebSocket, json,
     serializer::{Envelope, Serializer},
-    testing::{Connect, Fault, Refuse, Server, ServerBuilder},
+    testing::{ConnectInfo, Fault, Refuse, Server, ServerBuilder},
     transport::Frame,
 };
 use serde::Serialize;
@@ -21,14 +21,14 @@ use serde_json::Value;
 
 /// What clients connected with, in order.
 #[derive(Clone, Default)]
-struct Seen(Arc<Mutex<Vec<Connect>>>);
+struct Seen(Arc<Mutex<Vec<ConnectInfo>>>);
 
 impl Seen {
-    fn all(&self) -> Vec<Connect> {
+    fn all(&self) -> Vec<ConnectInfo> {
         self.0.lock().unwrap().clone()
     }
 
-    fn last(&self) -> Connect {
+    fn last(&self) -> ConnectInfo {
         self.all().pop().unwrap()
     }
 }

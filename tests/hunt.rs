@@ -17,7 +17,7 @@ use futures::{
 };
 use phoenix_streams::{
     CastError, ConnectError, JoinError, NotSent, PushError, Socket, Status, Transport, json,
-    transport::{Connection, Dial, Frame, TransportError, memory},
+    transport::{Connection, Dial, Frame, memory},
 };
 use tokio::time::timeout;
 
@@ -26,8 +26,8 @@ const LONG: Duration = Duration::from_secs(3600);
 /// A connection made of two halves.
 struct Duplex<R, W>(R, W);
 
-impl<R: Stream<Item = Result<Frame, TransportError>> + Unpin, W: Unpin> Stream for Duplex<R, W> {
-    type Item = Result<Frame, TransportError>;
+impl<R: Stream<Item = Result<Frame, ConnectError>> + Unpin, W: Unpin> Stream for Duplex<R, W> {
+    type Item = Result<Frame, ConnectError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.0.poll_next_unpin(cx)
@@ -35,26 +35,26 @@ impl<R: Stream<Item = Result<Frame, TransportError>> + Unpin, W: Unpin> Stream f
 }
 
 impl<R: Unpin, W: Sink<Frame> + Unpin> Sink<Frame> for Duplex<R, W> {
-    type Error = TransportError;
+    type Error = ConnectError;
 
-    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
         Pin::new(&mut self.1).poll_ready(cx).map_err(|_| gone())
     }
 
-    fn start_send(mut self: Pin<&mut Self>, frame: Frame) -> Result<(), TransportError> {
+    fn start_send(mut self: Pin<&mut Self>, frame: Frame) -> Result<(), ConnectError> {
         Pin::new(&mut self.1).start_send(frame).map_err(|_| gone())
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
         Pin::new(&mut self.1).poll_flush(cx).map_err(|_| gone())
     }
 
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
         Pin::new(&mut self.1).poll_close(cx).map_err(|_| gone())
     }
 }
 
-fn gone() -> TransportError {
+fn gone() -> ConnectError {
     ConnectError::transport("gone")
 }
 
@@ -63,7 +63,7 @@ struct AtOnce(mpsc::UnboundedSender<Server>);
 
 /// Dropped, the connection has ended.
 struct Server {
-    _to_client: mpsc::UnboundedSender<Result<Frame, TransportError>>,
+    _to_client: mpsc::UnboundedSender<Result<Frame, ConnectError>>,
     _from_client: mpsc::UnboundedReceiver<Frame>,
 }
 
@@ -126,7 +126,7 @@ async fn a_channel_that_the_dropped_driver_never_saw_is_closed_too() {
 struct EndsOnce(oneshot::Receiver<()>, Arc<AtomicBool>);
 
 impl Stream for EndsOnce {
-    type Item = Result<Frame, TransportError>;
+    type Item = Result<Frame, ConnectError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if self.1.load(Ordering::SeqCst) {
@@ -143,21 +143,21 @@ impl Stream for EndsOnce {
 struct Stuck;
 
 impl Sink<Frame> for Stuck {
-    type Error = TransportError;
+    type Error = ConnectError;
 
-    fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+    fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
         Poll::Pending
     }
 
-    fn start_send(self: Pin<&mut Self>, _: Frame) -> Result<(), TransportError> {
+    fn start_send(self: Pin<&mut Self>, _: Frame) -> Result<(), ConnectError> {
         Ok(())
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
         Poll::Pending
     }
 
-    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
         Poll::Pending
     }
 }

@@ -4,10 +4,11 @@ use futures::{FutureExt, StreamExt};
 use phoenix_streams::{NotSent, PushError, Socket, Status, json, testing::Server};
 
 async fn server() -> Server {
-    let server = Server::builder()
-        .max_channels(usize::MAX)
-        .join("room:*", |_, _| async { Ok(json!({})) })
-        .on("room:*", "add", |_, _| async { Ok(json!({})) });
+    let server = Server::builder().max_channels(usize::MAX).join("room:*", |_, _| async { Ok(json!({})) }).on(
+        "room:*",
+        "add",
+        |_, _| async { Ok(json!({})) },
+    );
     server.start().await.unwrap()
 }
 

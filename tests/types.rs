@@ -21,8 +21,8 @@ use phoenix_streams::{
     Payload, Push, PushError, Refusal, Reply, Serializer, Socket, Stats, Status, Stop, Telemetry, TelemetryStream,
     Topic, Transport, V2, WebSocket, json,
     serializer::Envelope,
-    testing::{Connect as Connected, Fault, Peer, Refuse, Server},
-    transport::{Connection, Dial, Frame, TransportError, memory},
+    testing::{ConnectInfo, Fault, Peer, Refuse, Server},
+    transport::{Connection, Dial, Frame, memory},
 };
 use static_assertions::{
     assert_impl_all, assert_not_impl_any, assert_obj_safe, assert_type_eq_all, const_assert, const_assert_eq,
@@ -148,7 +148,7 @@ assert_impl_all!(BoxTransport: Transport, Clone, Debug);
 assert_impl_all!(WebSocket: Transport, Clone, Default, Debug);
 assert_impl_all!(memory::Memory: Transport, Clone, Debug);
 assert_impl_all!(
-    Connection: Stream<Item = Result<Frame, TransportError>>, Sink<Frame, Error = TransportError>, Send, Unpin, Debug
+    Connection: Stream<Item = Result<Frame, ConnectError>>, Sink<Frame, Error = ConnectError>, Send, Unpin, Debug
 );
 assert_impl_all!(Dial: Send, Clone, Debug);
 assert_impl_all!(Frame: Send, Sync, Clone, Eq, Debug);
@@ -159,7 +159,7 @@ assert_obj_safe!(Serializer);
 // The embedded server, in the hands of a test.
 assert_impl_all!(Server: Send, Sync, Clone, Debug);
 assert_impl_all!(Peer: Send, Sync, Clone, Debug);
-assert_impl_all!(Connected: Send, Sync, Clone, Debug);
+assert_impl_all!(ConnectInfo: Send, Sync, Clone, Debug);
 assert_impl_all!(Refuse: Send, Sync, Clone, Debug);
 assert_impl_all!(Fault: Send, Sync, Copy, Eq, Debug);
 assert_impl_all!(memory::Peer: Send, Debug);

@@ -26,7 +26,7 @@ pub enum BuildError {
     /// No transport was given, and the crate was built without one of its own.
     #[error("no transport: enable the feature `websocket`, or give one with `transport(..)`")]
     NoTransport,
-    /// `connect()` and `start()` spawn the driver, which takes a tokio runtime.
+    /// `connect()`, `start()` and `idle()` spawn the driver, which takes a tokio runtime.
     #[error("no tokio runtime here: start the socket inside one, or spawn `driver()` yourself")]
     NoRuntime,
 }
@@ -41,7 +41,7 @@ pub enum ConnectError {
     Build(BuildError),
     /// The server, or something before it, refused the handshake. It is all here: status, headers, body.
     Refused(Box<Refusal>),
-    /// The auth token was offered as a subprotocol and the server did not answer it (N-18).
+    /// The auth token was offered as a subprotocol and the server did not answer it.
     SubprotocolUnanswered,
     /// The answer to the handshake is not a WebSocket's.
     Handshake(Arc<str>),

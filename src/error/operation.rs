@@ -20,8 +20,10 @@ pub enum JoinError {
     /// The server's channel crashed in `join/3`. The channel stays wanted and rejoins by its backoff.
     #[error("the server's channel crashed while joining; it will be tried again")]
     Crashed(Reply),
-    /// No answer in time. The channel stays wanted, and joins when it can.
-    #[error("the join was not answered in time; the channel stays wanted")]
+    /// Not joined in time, for want of a connection or of an answer. The channel stays wanted, and joins when it can.
+    #[error(
+        "the join did not come through in time (the socket's status says whether it is connected); the channel stays wanted"
+    )]
     Timeout,
     /// The rejoin attempts are used up. The channel stops; a later `join` tries again.
     #[error("the rejoin attempts are used up")]

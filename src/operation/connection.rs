@@ -25,12 +25,19 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[must_use = "a socket is connected when its connect is first polled"]
 pub struct Connecting {
     socket: Arc<Inner>,
+    patience: Duration,
     asked: Option<(u64, Answer<Result<(), ConnectError>>)>,
 }
 
 impl Connecting {
     pub(crate) fn new(socket: Arc<Inner>) -> Self {
-        Connecting { socket, asked: None }
+        Connecting { socket, patience: PATIENCE, asked: None }
+    }
+
+    /// How long to wait for the first success, in place of 30 s. Valid until the first poll.
+    pub fn timeout(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 }
 
@@ -43,7 +50,7 @@ impl Future for Connecting {
             let shared = &me.socket.shared;
             let (caller, answer) = Answer::channel();
             let id = shared.refs.next();
-            let deadline = shared.now() + PATIENCE;
+            let deadline = shared.now() + me.patience;
             let command = Command::Connect { id, token: Some(Token::Connect(caller)), deadline };
             shared.lanes.send(Control::Command(command));
             (id, answer)
@@ -74,14 +81,22 @@ impl fmt::Debug for Connecting {
 pub struct Connect(Stage);
 
 enum Stage {
-    New(Box<Builder>),
+    New(Box<Builder>, Duration),
     Connecting(Socket, Connecting),
     Done,
 }
 
 impl Connect {
     pub(crate) fn new(builder: Builder) -> Self {
-        Connect(Stage::New(Box::new(builder)))
+        Connect(Stage::New(Box::new(builder), PATIENCE))
+    }
+
+    /// How long to wait for the first success, in place of 30 s. Valid until the first poll.
+    pub fn timeout(mut self, new: Duration) -> Self {
+        if let Stage::New(_, patience) = &mut self.0 {
+            *patience = new;
+        }
+        self
     }
 }
 
@@ -89,10 +104,10 @@ impl Future for Connect {
     type Output = Result<Socket, ConnectError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Stage::New(_) = self.0 {
-            let Stage::New(builder) = std::mem::replace(&mut self.0, Stage::Done) else { super::spent() };
+        if let Stage::New(..) = self.0 {
+            let Stage::New(builder, patience) = std::mem::replace(&mut self.0, Stage::Done) else { super::spent() };
             let socket = builder.idle().map_err(|error: BuildError| ConnectError::Build(error))?;
-            let connecting = socket.connect();
+            let connecting = socket.connect().timeout(patience);
             self.0 = Stage::Connecting(socket, connecting);
         }
         let Stage::Connecting(socket, connecting) = &mut self.0 else { super::spent() };

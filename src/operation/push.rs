@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::{Answer, deadline, spent};
 use crate::{
     channel::Inner,
-    core,
+    core::{self, event},
     driver::Token,
     error::{CastError, EncodeError, NotSent, PushError},
     message::Reply,
@@ -141,6 +141,12 @@ enum Stage<O> {
 
 impl<O: Outcome> Sending<O> {
     fn new(channel: Arc<Inner>, event: Arc<str>, payload: Result<Payload, EncodeError>) -> Self {
+        let payload = match &*event {
+            event::JOIN | event::LEAVE => {
+                Err(EncodeError::new(format!("the event `{event}` belongs to the protocol: use `join` or `leave`")))
+            }
+            _ => payload,
+        };
         Sending { channel, stage: Stage::New { event, payload, timeout: None } }
     }
 

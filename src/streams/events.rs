@@ -65,7 +65,7 @@ impl fmt::Debug for Subscription {
 
 macro_rules! lossy {
     () => {
-        /// The messages alone: errors are traced and skipped.
+        /// The items alone: errors are traced and skipped.
         pub fn lossy(self) -> Lossy<Self> {
             Lossy(self)
         }

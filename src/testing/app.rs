@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use futures::future::BoxFuture;
 
 use super::{
-    connect::{Connect, Refuse},
+    connect::{ConnectInfo, Refuse},
     peer::Peer,
     response::Response,
 };
@@ -13,7 +13,7 @@ use crate::payload::Payload;
 
 pub(super) type Handler = Arc<dyn Fn(Peer, Payload) -> BoxFuture<'static, Response> + Send + Sync>;
 pub(super) type Intercept = Arc<dyn Fn(Peer, Payload) -> BoxFuture<'static, ()> + Send + Sync>;
-pub(super) type OnConnect = Arc<dyn Fn(Connect) -> BoxFuture<'static, Result<(), Refuse>> + Send + Sync>;
+pub(super) type OnConnect = Arc<dyn Fn(ConnectInfo) -> BoxFuture<'static, Result<(), Refuse>> + Send + Sync>;
 
 pub(super) struct App {
     pub(super) bind: SocketAddr,

@@ -4,7 +4,7 @@ use std::{fmt, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{
     app::{App, Handler, Pattern},
-    connect::{Connect, Refuse},
+    connect::{ConnectInfo, Refuse},
     peer::Peer,
     response::{Answer, Response},
     server::Server,
@@ -94,7 +94,7 @@ impl ServerBuilder {
     /// Decides who may connect. Without it all may. A panic answers 500.
     pub fn connect<F, Fut>(mut self, f: F) -> Self
     where
-        F: Fn(Connect) -> Fut + Send + Sync + 'static,
+        F: Fn(ConnectInfo) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), Refuse>> + Send + 'static,
     {
         self.0.connect = Some(Arc::new(move |connect| Box::pin(f(connect))));

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 /// What a client connected with.
 #[derive(Clone)]
-pub struct Connect(pub(super) Arc<Request>);
+pub struct ConnectInfo(pub(super) Arc<Request>);
 
 pub(super) struct Request {
     pub(super) params: Value,
@@ -18,7 +18,7 @@ pub(super) struct Request {
     pub(super) peer: SocketAddr,
 }
 
-impl Connect {
+impl ConnectInfo {
     /// The params of the query, `vsn` among them: an object, nested as Plug nests `a[b]=c` and `a[]=x`.
     pub fn params(&self) -> &Value {
         &self.0.params
@@ -45,9 +45,9 @@ impl Connect {
     }
 }
 
-impl fmt::Debug for Connect {
+impl fmt::Debug for ConnectInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connect").field("peer", &self.0.peer).finish_non_exhaustive()
+        f.debug_struct("ConnectInfo").field("peer", &self.0.peer).finish_non_exhaustive()
     }
 }
 

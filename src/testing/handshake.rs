@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::{
-    connect::{Connect, Refuse, Request, parse_query},
+    connect::{ConnectInfo, Refuse, Request, parse_query},
     server::Shared,
     transport,
 };
@@ -64,7 +64,7 @@ async fn answer(
     head: &http::request::Parts,
     peer: SocketAddr,
     shared: &Shared,
-) -> Result<(Answer, Connect), Box<Answer>> {
+) -> Result<(Answer, ConnectInfo), Box<Answer>> {
     let app = &shared.app;
     // The sender lives in `shared`: this waits for the fault to end, and for nothing else.
     let _ = shared.faults.subscribe().wait_for(|faults| !faults.hang_handshake).await;
@@ -85,7 +85,7 @@ async fn answer(
         if !params["vsn"].as_str().is_some_and(is_v2) {
             return Err(refuse(Refuse::new(403)));
         }
-        let connect = Connect(Arc::new(Request {
+        let connect = ConnectInfo(Arc::new(Request {
             params,
             auth_token: offer.token,
             headers: head.headers.clone(),

@@ -40,7 +40,7 @@ mod transport;
 mod wire;
 
 pub use builder::ServerBuilder;
-pub use connect::{Connect, Refuse};
+pub use connect::{ConnectInfo, Refuse};
 pub use fault::Fault;
 pub use peer::Peer;
 pub use response::{Answer, Later, Response};

@@ -6,7 +6,7 @@ use futures::future::AbortHandle;
 use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::{channel::Input, connect::Connect, response::encoded, server::Shared, transport::Out, wire};
+use super::{channel::Input, connect::ConnectInfo, response::encoded, server::Shared, transport::Out, wire};
 use crate::{IntoPayload, Payload};
 
 /// One joined channel, as its handlers see it: a Phoenix channel process.
@@ -21,7 +21,7 @@ pub(super) struct Process {
     /// What its messages carry: the join's join ref, or the join's ref where that was null.
     pub(super) join_ref: Value,
     pub(super) params: Payload,
-    pub(super) connect: Connect,
+    pub(super) connect: ConnectInfo,
     pub(super) transport: UnboundedSender<Out>,
     pub(super) inbox: UnboundedSender<Input>,
     pub(super) kill: AbortHandle,
@@ -40,7 +40,7 @@ impl Peer {
     }
 
     /// What the client connected with.
-    pub fn connect(&self) -> &Connect {
+    pub fn connect(&self) -> &ConnectInfo {
         &self.0.connect
     }
 

@@ -109,7 +109,7 @@ impl Server {
         }
     }
 
-    /// Refuses the next `n` handshakes with this HTTP status.
+    /// Refuses the next `n` handshakes with this HTTP status, after those that are to be refused already.
     ///
     /// # Panics
     /// If the number is no HTTP status.
@@ -117,7 +117,7 @@ impl Server {
         self.refuse_next_with(Refuse::new(status), n);
     }
 
-    /// Refuses the next `n` handshakes with this answer.
+    /// Refuses the next `n` handshakes with this answer, after those that are to be refused already.
     pub fn refuse_next_with(&self, refuse: Refuse, n: usize) {
         let mut refusals = self.0.shared.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         refusals.extend(std::iter::repeat_n(refuse, n));
@@ -133,8 +133,9 @@ impl Server {
         self.0.shared.faults.send_modify(|faults| faults.add(fault));
     }
 
-    /// Behaves again.
+    /// Behaves again, and refuses no more.
     pub fn behave(&self) {
+        self.0.shared.refusals.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.0.shared.faults.send_replace(Faults::default());
     }
 

@@ -13,7 +13,7 @@ use tokio::{
 
 use super::{
     channel::{self, Ending, Input, Joined, Refs},
-    connect::Connect,
+    connect::ConnectInfo,
     fault::Faults,
     peer::Process,
     server::{Line, Shared},
@@ -42,7 +42,7 @@ pub(super) enum Out {
 }
 
 /// Runs a connection to its end.
-pub(super) async fn run(stream: TcpStream, read: &[u8], connect: Connect, shared: Arc<Shared>) {
+pub(super) async fn run(stream: TcpStream, read: &[u8], connect: ConnectInfo, shared: Arc<Shared>) {
     let (transport, mailbox) = mpsc::unbounded_channel();
     let cut = Arc::new(Notify::new());
     let registered = shared.register(Line { transport: transport.clone(), cut: cut.clone() });
@@ -94,7 +94,7 @@ struct Transport {
     live: HashMap<u64, Live>,
     transport: mpsc::UnboundedSender<Out>,
     mailbox: mpsc::UnboundedReceiver<Out>,
-    connect: Connect,
+    connect: ConnectInfo,
     shared: Arc<Shared>,
 }
 

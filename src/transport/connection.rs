@@ -8,7 +8,7 @@ use std::{
 
 use futures::{Sink, Stream};
 
-use super::{Frame, MaybeSend, TransportError};
+use super::{ConnectError, Frame, MaybeSend};
 
 /// A live connection: any `Stream` of frames that is also a `Sink` of frames.
 ///
@@ -16,18 +16,15 @@ use super::{Frame, MaybeSend, TransportError};
 /// [`Frame::Close`] before that. The sink's `poll_close` ends the connection without a close frame of ours.
 pub struct Connection(Pin<Box<dyn Duplex>>);
 
-trait Duplex: Stream<Item = Result<Frame, TransportError>> + Sink<Frame, Error = TransportError> + MaybeSend {}
+trait Duplex: Stream<Item = Result<Frame, ConnectError>> + Sink<Frame, Error = ConnectError> + MaybeSend {}
 
-impl<C> Duplex for C where
-    C: Stream<Item = Result<Frame, TransportError>> + Sink<Frame, Error = TransportError> + MaybeSend
-{
-}
+impl<C> Duplex for C where C: Stream<Item = Result<Frame, ConnectError>> + Sink<Frame, Error = ConnectError> + MaybeSend {}
 
 impl Connection {
     /// Wraps what a transport has opened.
     pub fn new<C>(connection: C) -> Self
     where
-        C: Stream<Item = Result<Frame, TransportError>> + Sink<Frame, Error = TransportError> + MaybeSend + 'static,
+        C: Stream<Item = Result<Frame, ConnectError>> + Sink<Frame, Error = ConnectError> + MaybeSend + 'static,
     {
         Connection(Box::pin(connection))
     }
@@ -40,7 +37,7 @@ impl fmt::Debug for Connection {
 }
 
 impl Stream for Connection {
-    type Item = Result<Frame, TransportError>;
+    type Item = Result<Frame, ConnectError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.0.as_mut().poll_next(cx)
@@ -48,21 +45,21 @@ impl Stream for Connection {
 }
 
 impl Sink<Frame> for Connection {
-    type Error = TransportError;
+    type Error = ConnectError;
 
-    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
         self.0.as_mut().poll_ready(cx)
     }
 
-    fn start_send(mut self: Pin<&mut Self>, frame: Frame) -> Result<(), TransportError> {
+    fn start_send(mut self: Pin<&mut Self>, frame: Frame) -> Result<(), ConnectError> {
         self.0.as_mut().start_send(frame)
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
         self.0.as_mut().poll_flush(cx)
     }
 
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
         self.0.as_mut().poll_close(cx)
     }
 }

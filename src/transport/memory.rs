@@ -44,7 +44,7 @@ use futures::{
 };
 use http::{HeaderMap, StatusCode};
 
-use super::{Connection, Dial, Frame, Transport, TransportError};
+use super::{Connection, Dial, Frame, Transport};
 use crate::{
     core::event,
     error::{ConnectError, Refusal},
@@ -173,7 +173,7 @@ pub struct PeerConnection {
     dial: Dial,
     incoming: mpsc::Receiver<Frame>,
     outgoing: mpsc::Sender<Frame>,
-    end: oneshot::Sender<Result<Frame, TransportError>>,
+    end: oneshot::Sender<Result<Frame, ConnectError>>,
 }
 
 /// A message of the client, decoded.
@@ -278,7 +278,7 @@ impl PeerConnection {
     pub fn cut(self) {}
 
     /// Breaks the connection with this error, after all that was sent: the network is gone.
-    pub fn fail(self, error: TransportError) {
+    pub fn fail(self, error: ConnectError) {
         let _ = self.end.send(Err(error));
     }
 }
@@ -290,12 +290,12 @@ fn ready_made(payload: impl IntoPayload) -> Payload {
 /// The client's end, which becomes a [`Connection`].
 struct ClientEnd {
     incoming: mpsc::Receiver<Frame>,
-    ended: oneshot::Receiver<Result<Frame, TransportError>>,
+    ended: oneshot::Receiver<Result<Frame, ConnectError>>,
     outgoing: mpsc::Sender<Frame>,
 }
 
 impl Stream for ClientEnd {
-    type Item = Result<Frame, TransportError>;
+    type Item = Result<Frame, ConnectError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         match ready!(self.incoming.poll_next_unpin(cx)) {
@@ -308,24 +308,24 @@ impl Stream for ClientEnd {
 /// Like a socket whose peer has just gone, it takes what nobody will read: how the connection ended is told once, by
 /// the stream.
 impl Sink<Frame> for ClientEnd {
-    type Error = TransportError;
+    type Error = ConnectError;
 
-    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
         self.outgoing.poll_ready(cx).map(|_| Ok(()))
     }
 
-    fn start_send(mut self: Pin<&mut Self>, frame: Frame) -> Result<(), TransportError> {
+    fn start_send(mut self: Pin<&mut Self>, frame: Frame) -> Result<(), ConnectError> {
         match self.outgoing.start_send(frame) {
             Err(error) if error.is_full() => Err(ConnectError::transport("a frame sent without room for it")),
             _ => Ok(()),
         }
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_close(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+    fn poll_close(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
         self.outgoing.close_channel();
         Poll::Ready(Ok(()))
     }

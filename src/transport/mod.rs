@@ -15,7 +15,6 @@ pub use dial::Dial;
 #[cfg(feature = "websocket")]
 pub use websocket::WebSocket;
 
-pub use crate::error::ConnectError as TransportError;
 use crate::error::ConnectError;
 
 /// One frame of a connection, in either direction.

@@ -7,7 +7,7 @@ use std::{
 
 use phoenix_streams::{
     Binary, Payload, json,
-    testing::{Answer, Connect, Peer, Refuse, Response, Server, ServerBuilder},
+    testing::{Answer, ConnectInfo, Peer, Refuse, Response, Server, ServerBuilder},
 };
 use serde_json::Value;
 use tokio::sync::Semaphore;
@@ -17,7 +17,7 @@ pub(crate) fn app(gate: &Arc<Semaphore>) -> ServerBuilder {
     echo(room(intercept(Server::builder())), gate.clone()).connect(connect)
 }
 
-async fn connect(connect: Connect) -> Result<(), Refuse> {
+async fn connect(connect: ConnectInfo) -> Result<(), Refuse> {
     let param = |name: &str| connect.params()[name].as_str();
     assert_ne!(param("deny"), Some("raise"), "connect raises on request");
     match (param("deny"), param("token"), connect.auth_token()) {
