@@ -85,3 +85,21 @@ pub enum Telemetry {
         error: DecodeError,
     },
 }
+
+impl Telemetry {
+    /// The bytes of what a server sent that this keeps alive.
+    pub(crate) fn held(&self) -> usize {
+        match self {
+            Telemetry::Errored { cause, .. } => match cause {
+                NotJoined::Crashed(payload) => payload.whole().len(),
+                NotJoined::Refused(reply) => reply.payload().whole().len(),
+                _ => 0,
+            },
+            Telemetry::Failed { cause, .. } | Telemetry::Stopped { cause } => match &**cause {
+                ConnectError::Refused(refusal) => refusal.body().len(),
+                _ => 0,
+            },
+            _ => 0,
+        }
+    }
+}

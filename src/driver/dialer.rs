@@ -71,7 +71,8 @@ impl Dialer {
         let (endpoint, vsn, transport) = (self.endpoint.clone(), self.vsn.clone(), self.transport.clone());
         let mut headers = self.headers.clone();
         let attempt = async move {
-            let (params, token, more) = answers.await?;
+            let (params, token, mut more) = answers.await?;
+            more.values_mut().for_each(|value| value.set_sensitive(true));
             let url = endpoint.with_params(&params).map_err(|error| Failure::from(ConnectError::Build(error)))?;
             headers.extend(more);
             transport.dial(Dial::new(url, headers, vsn, token)).await.map_err(Failure::from)

@@ -141,6 +141,10 @@ impl Driver {
                 Control::Unsubscribe { channel, event, id } => self.routes.unsubscribe(channel, event.as_deref(), id),
                 Control::Listen(feed) => {
                     self.apply();
+                    // Where nothing happens nothing else would notice those that are gone.
+                    if self.listeners.len() == self.listeners.capacity() {
+                        self.listeners.retain(|listener| !listener.is_abandoned());
+                    }
                     self.listeners.push(feed);
                 }
             }
@@ -174,7 +178,7 @@ impl Driver {
                 Output::Telemetry(telemetry) => {
                     self.listeners.retain(|listener| !listener.is_abandoned());
                     for listener in &self.listeners {
-                        listener.push(telemetry.clone());
+                        listener.push(telemetry.clone(), telemetry.held());
                     }
                 }
                 Output::Finished => self.finished = true,

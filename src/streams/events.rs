@@ -152,9 +152,87 @@ impl<S: Stream<Item = Result<T, EventError>> + Unpin, T> Stream for Lossy<S> {
         loop {
             match ready!(Pin::new(&mut self.0).poll_next(cx)) {
                 Some(Ok(item)) => return Poll::Ready(Some(item)),
-                Some(Err(error)) => tracing::warn!(%error, "skipped by a lossy stream"),
+                Some(Err(error)) => trace(&error),
                 None => return Poll::Ready(None),
             }
         }
+    }
+}
+
+/// Says what was skipped, and only at the finest level in words that may repeat what the server sent (T-29).
+fn trace(error: &EventError) {
+    match error {
+        EventError::Lagged(lost) => tracing::warn!(lost, "a lossy stream was not read fast enough"),
+        EventError::NotJoined(_) => tracing::warn!("the channel of a lossy stream is not joined"),
+        EventError::Decode { message, .. } => {
+            let (topic, event) = (message.topic(), message.event());
+            tracing::warn!(topic, event, "a lossy stream skipped a payload that does not decode");
+        }
+    }
+    tracing::trace!(%error, "skipped by a lossy stream");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use futures::{FutureExt, StreamExt, stream};
+    use tracing::{Event, Level, Metadata, Subscriber, field, span};
+
+    use super::*;
+    use crate::{Payload, error::NotJoined, message::Names};
+
+    /// Keeps what is said above the finest level.
+    #[derive(Default)]
+    struct Log(Mutex<Vec<String>>);
+
+    impl Subscriber for Log {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+            span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+        fn event(&self, event: &Event<'_>) {
+            if *event.metadata().level() < Level::TRACE {
+                let mut line = String::new();
+                event.record(&mut |field: &field::Field, value: &dyn fmt::Debug| {
+                    line += &format!("{field}={value:?} ");
+                });
+                self.0.lock().unwrap().push(line);
+            }
+        }
+
+        fn enter(&self, _: &span::Id) {}
+
+        fn exit(&self, _: &span::Id) {}
+    }
+
+    // T-29
+    #[test]
+    fn a_lossy_stream_logs_no_payload() {
+        let names = Arc::new(Names { topic: "room:1".into(), event: "shout".into() });
+        let message = Message::new(names, Payload::from_raw("\"hunter2\"", false));
+        let source = message.json::<u8>().unwrap_err();
+        let errors = [
+            EventError::NotJoined(NotJoined::Crashed(message.payload().clone())),
+            EventError::Decode { message, source },
+            EventError::Lagged(7),
+        ];
+        let log = Arc::new(Log::default());
+        tracing::subscriber::with_default(log.clone(), || {
+            let mut lossy = Lossy(stream::iter(errors.map(Err::<Message, _>)));
+            assert!(lossy.next().now_or_never().unwrap().is_none());
+        });
+        let said = log.0.lock().unwrap();
+        assert_eq!(said.len(), 3, "each is told");
+        assert!(!said.iter().any(|line| line.contains("hunter2")), "{said:?}");
+        assert!(said[1].contains("room:1") && said[2].contains("lost=7"), "{said:?}");
     }
 }

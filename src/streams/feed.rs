@@ -11,12 +11,15 @@ use futures::Stream;
 
 use crate::error::Lagged;
 
-/// How many items may wait for their reader.
+/// How many items may wait for their reader, and how many bytes of what a server sent they may hold together.
 const LIMIT: usize = 4_096;
+const LIMIT_BYTES: usize = 4 << 20;
 
 #[derive(Debug)]
 struct State<T> {
-    items: VecDeque<Result<T, Lagged>>,
+    /// With the bytes that each holds.
+    items: VecDeque<(Result<T, Lagged>, usize)>,
+    bytes: usize,
     reader: Option<Waker>,
     ended: bool,
 }
@@ -24,7 +27,7 @@ struct State<T> {
 type Shared<T> = Arc<Mutex<State<T>>>;
 
 pub(crate) fn feed<T>() -> (FeedWriter<T>, Feed<T>) {
-    let state = Arc::new(Mutex::new(State { items: VecDeque::new(), reader: None, ended: false }));
+    let state = Arc::new(Mutex::new(State { items: VecDeque::new(), bytes: 0, reader: None, ended: false }));
     (FeedWriter(state.clone()), Feed(state))
 }
 
@@ -37,14 +40,17 @@ pub(crate) struct FeedWriter<T>(Shared<T>);
 pub(crate) struct Feed<T>(Shared<T>);
 
 impl<T> FeedWriter<T> {
-    pub(crate) fn push(&self, item: T) {
+    /// An item, and how many bytes of what a server sent it holds. One alone may hold any number.
+    pub(crate) fn push(&self, item: T, bytes: usize) {
         let mut state = lock(&self.0);
-        if state.items.len() < LIMIT {
-            state.items.push_back(Ok(item));
-        } else if let Some(Err(Lagged(lost))) = state.items.back_mut() {
+        let fits = state.items.len() < LIMIT && state.bytes.saturating_add(bytes) <= LIMIT_BYTES;
+        if fits || state.items.is_empty() {
+            state.bytes += bytes;
+            state.items.push_back((Ok(item), bytes));
+        } else if let Some((Err(Lagged(lost)), _)) = state.items.back_mut() {
             *lost += 1;
         } else {
-            state.items.push_back(Err(Lagged(1)));
+            state.items.push_back((Err(Lagged(1)), 0));
         }
         wake(state);
     }
@@ -69,7 +75,10 @@ impl<T> Stream for Feed<T> {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut state = lock(&self.0);
         match state.items.pop_front() {
-            Some(item) => Poll::Ready(Some(item)),
+            Some((item, bytes)) => {
+                state.bytes -= bytes;
+                Poll::Ready(Some(item))
+            }
             None if state.ended => Poll::Ready(None),
             None => {
                 state.reader = Some(cx.waker().clone());

@@ -21,7 +21,8 @@ use crate::{error::Lagged, telemetry::Telemetry};
 /// What happened to a socket, in order, from the moment it was asked for:
 /// [`Socket::telemetry`](crate::Socket::telemetry).
 ///
-/// Nothing is lost silently: a reader that falls 4096 items behind finds a [`Lagged`] in their place. It holds
+/// Nothing is lost silently: a reader that falls 4096 items behind, or 4 MiB of what servers sent with
+/// crashes and refusals, finds a [`Lagged`] in their place. It holds
 /// nothing, and ends when the socket is closed for good.
 #[derive(Debug)]
 #[must_use = "streams do nothing unless polled"]

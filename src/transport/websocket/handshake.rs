@@ -1,5 +1,7 @@
 //! The handshake: an HTTP request that asks for a WebSocket, and the checks of the answer.
 
+use std::time::Duration;
+
 use bytes::BytesMut;
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
@@ -9,6 +11,7 @@ use http::{
     },
 };
 use reqwest::{Response, Upgraded};
+use tokio::time::{Instant, timeout_at};
 use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_accept_key};
 
 use super::client;
@@ -20,6 +23,10 @@ use crate::{
 
 /// How much is kept of the body of a refusal.
 const BODY: usize = 64 * 1024;
+
+/// How long that may take to come. The status counts more than the words: an attempt that ran out of time for them
+/// would be tried again where a refusal stops the socket.
+const BODY_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Opens one connection, up to where WebSocket frames begin.
 pub(super) async fn open(dial: &Dial, path: &str) -> Result<Upgraded, ConnectError> {
@@ -101,7 +108,8 @@ fn invalid(why: &str) -> Result<(), ConnectError> {
 async fn refused(mut response: Response) -> ConnectError {
     let (status, headers) = (response.status(), response.headers().clone());
     let mut body = BytesMut::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
+    let deadline = Instant::now() + BODY_PATIENCE;
+    while let Ok(Ok(Some(chunk))) = timeout_at(deadline, response.chunk()).await {
         let room = BODY - body.len();
         body.extend_from_slice(&chunk[..chunk.len().min(room)]);
         if chunk.len() >= room {

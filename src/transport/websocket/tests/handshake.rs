@@ -185,6 +185,18 @@ async fn of_an_endless_refusal_64_kib_are_kept() {
     assert_eq!((refusal.status().as_u16(), refusal.body().len()), (503, 64 * 1024));
 }
 
+// DEV-23
+#[tokio::test]
+async fn a_refusal_whose_body_does_not_come_is_a_refusal() {
+    let stalled = refusal(async |stream| {
+        stream.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\nabc").await.unwrap();
+        // Until the client has had enough.
+        let _ = stream.read(&mut [0]).await;
+    });
+    let stalled = tokio::time::timeout(Duration::from_secs(9), stalled).await.expect("within the connect timeout");
+    assert_eq!((stalled.status().as_u16(), &stalled.body()[..]), (403, &b"abc"[..]));
+}
+
 #[tokio::test]
 async fn redirects_and_plain_answers_are_refusals() {
     for status in ["302 Found", "200 OK"] {
