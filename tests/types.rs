@@ -124,7 +124,7 @@ errors! {
     ConnectError: 32,
     JoinError: 72,
     PushError: 64,
-    CastError: 16,
+    CastError: 24,
     LeaveError: 8,
     EventError: 72,
     NotJoined: 64,

@@ -265,7 +265,9 @@ impl<T> Core<T> {
         let cause = Arc::new(ConnectError::Closed);
         match self.link {
             Link::Open { .. } => {
+                self.parting = true;
                 let last = std::iter::from_fn(|| self.poll_transmit(now)).collect();
+                self.parting = false;
                 self.end_open(now, &cause);
                 self.closing += 1;
                 self.out.push_back(Output::Hangup { last, code, reason });

@@ -174,6 +174,8 @@ pub(crate) struct Core<T> {
     /// Tokens taken and not settled yet; pushes among them.
     unsettled: usize,
     pending_pushes: usize,
+    /// Whether what is taken from the outbox goes with a goodbye, which may be given up before it is written.
+    parting: bool,
 }
 
 /// Someone who waits, until a deadline of their own.
@@ -229,6 +231,7 @@ impl<T> Core<T> {
             out: VecDeque::new(),
             unsettled: 0,
             pending_pushes: 0,
+            parting: false,
         }
     }
 

@@ -115,7 +115,8 @@ impl<T> Core<T> {
         let pending = self.take_push(id, reference)?;
         match (encoded, pending.wants_reply) {
             (Ok(frame), _) => {
-                self.settle(pending.token, Outcome::Cast(Ok(())));
+                let how = if self.parting { Err(CastError::Disconnected) } else { Ok(()) };
+                self.settle(pending.token, Outcome::Cast(how));
                 Some(frame)
             }
             (Err(error), true) => {

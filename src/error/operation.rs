@@ -104,6 +104,10 @@ pub enum CastError {
     /// It was never sent; trying again is safe.
     #[error("the cast was not sent: {0}")]
     NotSent(NotSent),
+    /// The socket was disconnected or closed while it was on its way. It is written if the connection still takes it;
+    /// delivery is unknown.
+    #[error("the socket was disconnected while the cast was on its way")]
+    Disconnected,
     /// The payload could not be encoded; nothing was sent.
     #[error(transparent)]
     Encode(#[from] EncodeError),

@@ -334,3 +334,24 @@ async fn secrets_stay_in() {
     }
     assert!(shown.len() > 200 && !shown.contains(SECRET), "{shown}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_connect_waits_as_long_as_it_is_told() {
+    let (transport, mut peer) = memory::pair();
+    let begun = Instant::now();
+    let connect = tokio::spawn(builder(transport).connect().timeout(Duration::from_secs(3)));
+    peer.refuse(StatusCode::NOT_FOUND).await;
+    let failed = connect.await.unwrap();
+    assert!(matches!(failed, Err(ConnectError::Refused(refusal)) if refusal.status() == StatusCode::NOT_FOUND));
+    assert_eq!(begun.elapsed(), Duration::from_secs(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_of_zero_is_none() {
+    let (socket, mut peer) = started(|it| it.heartbeat(Duration::ZERO));
+    let mut server = peer.accept().await;
+    until(&socket, Status::is_connected).await;
+    advance(Duration::from_secs(3600)).await;
+    settle().await;
+    assert!(server.recv_frame().now_or_never().is_none());
+}

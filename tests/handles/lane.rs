@@ -367,3 +367,14 @@ async fn errors_end_a_call_and_never_a_stream() {
         assert!(stream.next().await.is_none(), "ended by phx_close");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_joins_and_leaves_is_no_event_to_push() {
+    let (socket, _peer, mut server) = connected().await;
+    let (room, _) = joined(&socket, &mut server, "room:1").await;
+    for event in ["phx_join", "phx_leave"] {
+        assert!(matches!(room.push(event, ()).await, Err(PushError::Encode(_))), "{event}");
+        assert!(matches!(room.cast(event, ()).await, Err(CastError::Encode(_))), "{event}");
+    }
+    assert!(server.recv().now_or_never().is_none());
+}

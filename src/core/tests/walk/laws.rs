@@ -153,8 +153,7 @@ impl World {
             (Kind::Closer, Outcome::Done) => self.model.closing == 0,
             (Kind::Join, Outcome::Join(outcome)) => match outcome {
                 Ok(_) => self.told(&held) == Some(Told::Joined),
-                // A channel that gives up says that its last try timed out.
-                Err(JoinError::Timeout) => due || self.told(&held).is_some(),
+                Err(JoinError::Timeout) => due,
                 Err(JoinError::Stopped(_)) => self.model.stopped,
                 Err(_) => true,
             },
@@ -169,6 +168,8 @@ impl World {
             },
             (Kind::Cast, Outcome::Cast(outcome)) => match outcome {
                 Ok(()) => written,
+                // It goes with a goodbye.
+                Err(CastError::Disconnected) => written && self.cause.ended,
                 Err(CastError::NotSent(NotSent::Timeout)) => !written && due,
                 Err(_) => !written,
             },

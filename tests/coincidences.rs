@@ -412,3 +412,25 @@ async fn a_push_whose_deadline_passes_while_it_waits_for_room_says_so() {
         push.await.unwrap().unwrap();
     }
 }
+
+// A cast is ready when it was written. One that a disconnect finds behind a blocked write is not said to be, since the
+// goodbye may be given up before.
+#[tokio::test(start_paused = true)]
+async fn a_cast_that_a_stuck_goodbye_never_wrote_does_not_say_that_it_was_sent() {
+    let (transport, mut peer) = memory::pair_with_capacity(1);
+    let socket = Socket::builder("ws://memory/socket").transport(transport).heartbeat(None).start().unwrap();
+    let room = socket.channel("room:1");
+    let mut server = peer.accept().await;
+    let join = tokio::spawn(room.join(()));
+    let asked = server.recv().await.unwrap();
+    server.reply(&asked, "ok", ()).await;
+    join.await.unwrap().unwrap();
+    while timeout(Duration::from_millis(1), room.cast("fill", ())).await.is_ok() {}
+    let mut late = room.cast("late", ());
+    assert!(timeout(Duration::from_millis(1), &mut late).await.is_err());
+    socket.disconnect().await;
+    assert!(matches!(late.await, Err(CastError::Disconnected)));
+    while let Some(frame) = server.recv_frame().await {
+        assert!(!matches!(frame, Frame::Text(text) if String::from_utf8_lossy(&text).contains("late")));
+    }
+}
