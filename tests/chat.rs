@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures::StreamExt;
-use phoenix_streams::{Socket, json, testing::Server};
+use phoenix_streams::{Socket, Telemetry, json, testing::Server};
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
@@ -25,6 +25,10 @@ fn chat(args: &[&str]) -> Command {
     let mut command = Command::new(target.join("examples/chat").with_extension(std::env::consts::EXE_EXTENSION));
     command.args(args).stdin(Stdio::null()).kill_on_drop(true);
     command
+}
+
+async fn in_time<T>(wanted: impl Future<Output = T>) -> T {
+    timeout(AT_MOST, wanted).await.expect("it comes in time")
 }
 
 async fn run(args: &[&str]) -> Output {
@@ -144,7 +148,7 @@ async fn lines_are_pushed_and_those_of_others_shown() {
     ann.shows("connected").await;
     ann.shows("joined room:den; what you type is sent, Ctrl-D leaves").await;
     ann.type_line("hi there").await;
-    assert_eq!(heard.next().await.unwrap().unwrap(), json!({ "name": "ann", "body": "hi there" }));
+    assert_eq!(in_time(heard.next()).await.unwrap().unwrap(), json!({ "name": "ann", "body": "hi there" }));
     ann.shows("<ann> hi there").await;
     room.push("new_msg", json!({ "name": "bob", "body": "hi ann" })).await.unwrap();
     ann.shows("<bob> hi ann").await;
@@ -153,10 +157,13 @@ async fn lines_are_pushed_and_those_of_others_shown() {
     server.broadcast("room:den", "new_msg", json!({ "text": "odd" }));
     ann.shows(r#"<?> {"text":"odd"}"#).await;
 
+    let mut log = bob.telemetry();
     server.close_all(1012);
     let line = ann.line().await.unwrap();
     assert!(line.starts_with("* the server closed the connection with code 1012; trying again in 0."), "{line}");
     ann.shows("* back in room:den").await;
+    // Bob has to be back too, to hear what is said.
+    while !matches!(in_time(log.next()).await, Some(Ok(Telemetry::Joined { .. }))) {}
     ann.type_line("still here").await;
     ann.shows("<ann> still here").await;
 
@@ -165,11 +172,7 @@ async fn lines_are_pushed_and_those_of_others_shown() {
     let (rest, code) = ann.end().await;
     assert_eq!(code, Some(0));
     assert!(rest.ends_with(&["left room:den".to_owned()]), "{rest:?}");
-    loop {
-        if heard.next().await.unwrap().unwrap()["body"] == "bye" {
-            break;
-        }
-    }
+    while in_time(heard.next()).await.unwrap().unwrap()["body"] != "bye" {}
     drop((room, heard));
     bob.close().await;
     server.wait_for_connections(0).await;
@@ -200,4 +203,18 @@ async fn what_cannot_be_is_told_in_one_sentence() {
     let bad = complaint(&["localhost"]).await;
     assert!(bad.starts_with("the endpoint URL cannot be used: "), "{bad}");
     assert_eq!(complaint(&["--help"]).await, "usage: chat [ws://host:4000/socket [topic [name]]]");
+}
+
+#[tokio::test]
+async fn it_ends_when_the_server_does_though_a_line_could_still_be_typed() {
+    let server = server().await;
+    let mut ann = Terminal::open(&[server.url(), "room:den", "ann"]);
+    ann.shows("connected").await;
+    ann.shows("joined room:den; what you type is sent, Ctrl-D leaves").await;
+    server.refuse_next(403, 1);
+    server.close_all(1012);
+    let line = ann.line().await.unwrap();
+    assert!(line.starts_with("* the server closed the connection with code 1012"), "{line}");
+    let Terminal { mut child, keyboard: _open, .. } = ann;
+    assert_eq!(in_time(child.wait()).await.unwrap().code(), Some(1));
 }

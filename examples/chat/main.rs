@@ -24,23 +24,29 @@ fn somebody() -> String {
     "somebody".to_owned()
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let outcome = runtime.block_on(run());
+    // Without waiting for a line that may never be typed.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(sentence) => {
+            eprintln!("{sentence}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), String> {
     let mut args = std::env::args().skip(1);
-    let outcome = match args.next() {
+    match args.next() {
         None => demo::run().await.map_err(|error| error.to_string()),
         Some(option) if option.starts_with('-') => Err("usage: chat [ws://host:4000/socket [topic [name]]]".to_owned()),
         Some(url) => {
             let topic = args.next().unwrap_or_else(|| "room:lobby".to_owned());
             let name = args.next().unwrap_or_else(somebody);
             interactive::run(&url, &topic, &name).await
-        }
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(sentence) => {
-            eprintln!("{sentence}");
-            ExitCode::FAILURE
         }
     }
 }
