@@ -285,13 +285,13 @@ async fn what_a_dropped_driver_had_not_written_was_not_sent() {
     server.reply(&asked, "ok", ()).await;
     join.await.unwrap().unwrap();
     while timeout(Duration::from_millis(1), room.cast("fill", ())).await.is_ok() {}
-    let cast = tokio::spawn(room.cast("late", ()));
-    let push = tokio::spawn(room.push("late", ()));
+    let (mut cast, mut push) = (room.cast("late", ()), room.push("late", ()));
     // All others are idle before the clock moves: both wait behind the connection now.
-    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert!(timeout(Duration::from_millis(1), &mut cast).await.is_err());
+    assert!(timeout(Duration::from_millis(1), &mut push).await.is_err());
     driver.abort();
-    assert!(matches!(cast.await.unwrap(), Err(CastError::NotSent(NotSent::Closed))));
-    assert!(matches!(push.await.unwrap(), Err(PushError::NotSent(NotSent::Closed))));
+    assert!(matches!(cast.await, Err(CastError::NotSent(NotSent::Closed))));
+    assert!(matches!(push.await, Err(PushError::NotSent(NotSent::Closed))));
 }
 
 // T-29: what a closure gives is as secret as what is given as a value.

@@ -62,7 +62,7 @@ async fn handshake(token: Option<&str>, lines: &'static str) -> Result<Connectio
 
 // T-31
 #[tokio::test]
-async fn a_101_that_is_no_answer_to_this_handshake_is_refused() {
+async fn an_answer_101_that_is_no_answer_to_this_handshake_is_refused() {
     for (lines, what) in [
         ("Connection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n", "Upgrade header"),
         ("Upgrade: h2c\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n", "Upgrade header"),
