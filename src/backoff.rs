@@ -1,6 +1,6 @@
 //! How long to wait before trying again.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// How long to wait before each next try: a value, for reconnecting and for rejoining.
 ///
@@ -13,7 +13,13 @@ use std::{sync::Arc, time::Duration};
 ///
 /// let patient = Backoff::exponential(Duration::from_millis(100), Duration::from_secs(30)).limit(20);
 /// let fixed = Backoff::steps([Duration::from_secs(1), Duration::from_secs(5)]).jitter(false);
-/// # let _ = (patient, fixed);
+/// let linear = Backoff::from_fn(|attempt| Duration::from_secs(10) * attempt).jitter(false);
+///
+/// // Usable alone, and printed before anything waits for it.
+/// let waits: Vec<Duration> = fixed.delays().take(3).collect();
+/// assert_eq!(waits, [1, 5, 5].map(Duration::from_secs));
+/// assert_eq!(linear.delays().nth(2), Some(Duration::from_secs(30)));
+/// assert_eq!(patient.delays().count(), 20);
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Backoff {
@@ -26,6 +32,23 @@ pub struct Backoff {
 enum Schedule {
     Steps(Arc<[Duration]>),
     Exponential { first: Duration, max: Duration },
+    Own(Own),
+}
+
+/// A function of the attempt, equal to its clones.
+#[derive(Clone)]
+struct Own(Arc<dyn Fn(u32) -> Duration + Send + Sync>);
+
+impl PartialEq for Own {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl fmt::Debug for Own {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("fn")
+    }
 }
 
 /// No delay is shorter: a schedule of zeros would be a busy loop.
@@ -42,6 +65,12 @@ impl Backoff {
         Schedule::Exponential { first, max }.into()
     }
 
+    /// The delay as a function of the attempt, counted from 1. It is asked while the socket's other work waits, and so
+    /// must not block; one that panics stands for one second.
+    pub fn from_fn(delay: impl Fn(u32) -> Duration + Send + Sync + 'static) -> Self {
+        Schedule::Own(Own(Arc::new(delay))).into()
+    }
+
     /// Whether delays are shortened at random by up to a half. On by default.
     pub fn jitter(self, on: bool) -> Self {
         Backoff { jitter: on, ..self }
@@ -50,6 +79,11 @@ impl Backoff {
     /// Gives up after this many tries in a row. No limit by default.
     pub fn limit(self, tries: u32) -> Self {
         Backoff { limit: Some(tries), ..self }
+    }
+
+    /// The delays in turn, for retries of your own: an iterator that ends at the limit, or never. Its jitter is its own.
+    pub fn delays(&self) -> Delays {
+        Delays { backoff: self.clone(), attempt: 0, random: fastrand::Rng::new() }
     }
 
     /// The Phoenix steps for reconnecting: 10, 50, 100, 150, 200, 250, 500, 1000, 2000, then 5000 ms.
@@ -81,7 +115,36 @@ impl Backoff {
                 let doubled = 1u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX);
                 first.saturating_mul(doubled).min(*max)
             }
+            Schedule::Own(Own(delay)) => std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| delay(attempt)))
+                .unwrap_or(Duration::from_secs(1)),
         }
+    }
+}
+
+/// The delays of a [`Backoff`], one after the other: [`Backoff::delays`].
+#[derive(Clone, Debug)]
+#[must_use = "iterators do nothing unless asked"]
+pub struct Delays {
+    backoff: Backoff,
+    attempt: u32,
+    random: fastrand::Rng,
+}
+
+impl Iterator for Delays {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        self.attempt = self.attempt.saturating_add(1);
+        self.backoff.delay(self.attempt, &mut self.random)
+    }
+}
+
+impl IntoIterator for Backoff {
+    type Item = Duration;
+    type IntoIter = Delays;
+
+    fn into_iter(self) -> Delays {
+        self.delays()
     }
 }
 
@@ -158,6 +221,29 @@ mod tests {
     fn a_limit_ends_it() {
         assert_eq!(delays(&Backoff::rejoin().limit(3), 9).len(), 3);
         assert_eq!(delays(&Backoff::rejoin().limit(0), 9).len(), 0);
+    }
+
+    // S-33, C-19
+    #[test]
+    fn a_function_of_the_attempt_is_asked_with_its_number_and_may_panic() {
+        let own = Backoff::from_fn(|attempt| Duration::from_secs(10 / (4 - u64::from(attempt)))).jitter(false);
+        assert_eq!(delays(&own, 4), [3, 5, 10, 1].map(Duration::from_secs));
+        assert_eq!(own, own.clone());
+        assert_ne!(own, Backoff::from_fn(|_| Duration::ZERO).jitter(false));
+        assert_eq!(format!("{own:?}"), "Backoff { schedule: Own(fn), jitter: false, limit: None }");
+    }
+
+    // Law 9
+    #[test]
+    fn the_delays_alone_are_those_of_the_socket_and_end_at_the_limit() {
+        let backoff = Backoff::rejoin().jitter(false).limit(6);
+        assert_eq!(backoff.delays().collect::<Vec<_>>(), vectors("rejoin_ms_by_try_1_to_6"));
+        assert_eq!(backoff.clone().into_iter().count(), 6);
+        let mut spent = backoff.delays();
+        spent.by_ref().for_each(drop);
+        assert_eq!((spent.next(), spent.clone().next()), (None, None));
+        let step = Duration::from_secs(8);
+        assert!(Backoff::steps([step]).delays().take(1000).all(|delay| delay > step / 2 && delay <= step));
     }
 
     #[test]

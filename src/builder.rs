@@ -11,8 +11,9 @@ use crate::{
     core::{Command, Config, Core, Instant},
     driver::{Control, Dialer, Driver, Shared, Source},
     endpoint::{Endpoint, query},
-    error::{BoxError, BuildError},
+    error::{BoxError, BuildError, ConnectError, NotJoined},
     operation::Connect,
+    policy::{Policy, Retry},
     runtime,
     serializer::{Codec, Serializer, V2},
     socket::{Inner, Socket},
@@ -205,6 +206,54 @@ impl Builder {
     /// then 10 s, with jitter, without a limit. The count begins anew after 10 s joined.
     pub fn rejoin(mut self, backoff: Backoff) -> Self {
         self.config.rejoin = backoff;
+        self
+    }
+
+    /// What follows a lost connection or a failed attempt, by its cause: told the cause and what is usual, the policy
+    /// answers what is to be done. It is asked before every attempt, must not block, and is not asked where a closure
+    /// of yours said [`Stop`](crate::Stop).
+    ///
+    /// Usual is [`Retry::Stop`] for what cannot heal by itself: 401 and 403 while params, token and headers are values,
+    /// an unanswered auth subprotocol, a certificate that does not verify. 429 and 503 come back no sooner than their
+    /// `Retry-After`, at most 5 min; a close with 1000 no sooner than after 1 s; all else by the backoff.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use phoenix_streams::{ConnectError, Retry, Socket};
+    ///
+    /// let builder = Socket::builder("wss://example.org/socket").reconnect_policy(|cause, usual| match cause {
+    ///     // As phoenix.js has it: a normal closure is the server's last word.
+    ///     ConnectError::ClosedByServer { code: 1000, .. } => Retry::Stop,
+    ///     // It drains before a deploy: give the new node a moment.
+    ///     ConnectError::ClosedByServer { code: 1012, .. } => Retry::NoSooner(Duration::from_secs(2)),
+    ///     _ => usual,
+    /// });
+    /// # drop(builder);
+    /// ```
+    pub fn reconnect_policy(mut self, policy: impl Fn(&ConnectError, Retry) -> Retry + Send + Sync + 'static) -> Self {
+        self.config.reconnect_policy = Policy::new(policy);
+        self
+    }
+
+    /// What follows when a channel is not joined while the socket is up, by the cause: told the cause and what is usual,
+    /// the policy answers what is to be done. It must not block.
+    ///
+    /// Usual is [`Retry::Stop`] for a refused join and for a `join_with` closure that said [`Stop`](crate::Stop), and the
+    /// backoff for a crash, an unanswered join, an unmatched topic and a closure that failed. Whatever was lost with the
+    /// connection is joined when that is back, and nobody is asked.
+    ///
+    /// ```
+    /// use phoenix_streams::{NotJoined, Retry, Socket};
+    ///
+    /// let builder = Socket::builder("wss://example.org/socket").rejoin_policy(|cause, usual| match cause {
+    ///     // This server refuses while a room is being made.
+    ///     NotJoined::Refused(reply) if reply.json::<&str>().is_ok_and(|reason| reason == "not yet") => Retry::Backoff,
+    ///     _ => usual,
+    /// });
+    /// # drop(builder);
+    /// ```
+    pub fn rejoin_policy(mut self, policy: impl Fn(&NotJoined, Retry) -> Retry + Send + Sync + 'static) -> Self {
+        self.config.rejoin_policy = Policy::new(policy);
         self
     }
 

@@ -73,6 +73,7 @@ mod error;
 mod message;
 mod operation;
 mod payload;
+mod policy;
 mod runtime;
 pub mod serializer;
 mod socket;
@@ -89,7 +90,7 @@ pub use bytes::Bytes;
 /// Headers and statuses, as builder, refusals and transports take and give them.
 pub use http;
 
-pub use backoff::Backoff;
+pub use backoff::{Backoff, Delays};
 pub use builder::Builder;
 pub use channel::Channel;
 pub use driver::Driver;
@@ -100,6 +101,7 @@ pub use error::{
 pub use message::{Message, Reply, Topic};
 pub use operation::{Cast, Close, Connect, Connecting, Disconnect, Join, Leave, Push};
 pub use payload::{Binary, IntoPayload, Payload};
+pub use policy::Retry;
 pub use serde_json::{Value, json};
 pub use serializer::{Serializer, V2};
 pub use socket::Socket;

@@ -6,11 +6,12 @@ use std::{
     sync::Arc,
 };
 
-use super::{ChannelId, Core, Instant, Output, Timer, Waiter, config::PROVEN_AFTER, push::Pending};
+use super::{ChannelId, Core, Instant, Output, Timer, Waiter, config::PROVEN_AFTER, push::Pending, retry::retry_delay};
 use crate::{
     error::{ConnectError, JoinError, LeaveError, NotJoined, NotSent},
     message::{Reply, Topic},
     payload::Payload,
+    policy::Retry,
     status::{ChannelClosed, ChannelStatus},
     telemetry::Telemetry,
 };
@@ -58,11 +59,22 @@ pub(super) enum State<T> {
     },
     Errored {
         cause: NotJoined,
-        rejoin: Option<Instant>,
+        rejoin: Rejoin,
     },
     Closed {
         cause: ChannelClosed,
     },
+}
+
+/// When an errored channel joins again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rejoin {
+    /// Then, if the connection stays.
+    At(Instant),
+    /// When the socket opens.
+    OnOpen,
+    /// Only another `join` heals it (DEV-13).
+    Never,
 }
 
 impl<T> State<T> {
@@ -72,7 +84,7 @@ impl<T> State<T> {
             State::Leaving { deadline, ref waiters, .. } => {
                 waiters.iter().map(|(_, deadline)| *deadline).chain([deadline]).min()
             }
-            State::Errored { rejoin, .. } => rejoin,
+            State::Errored { rejoin: Rejoin::At(then), .. } => Some(then),
             _ => None,
         }
     }
@@ -115,17 +127,12 @@ impl<T> State<T> {
     pub(super) fn refuses_pushes(&self) -> Option<NotSent> {
         match self {
             State::Idle => Some(NotSent::NotJoined),
-            State::Errored { cause, .. } if is_final(cause) => Some(NotSent::NotJoined),
+            State::Errored { rejoin: Rejoin::Never, .. } => Some(NotSent::NotJoined),
             State::Leaving { again: false, .. } | State::Closed { cause: ChannelClosed::Left } => Some(NotSent::Left),
             State::Closed { .. } => Some(NotSent::Closed),
             _ => None,
         }
     }
-}
-
-/// Whether only another `join` heals it (DEV-13).
-pub(super) fn is_final(cause: &NotJoined) -> bool {
-    matches!(cause, NotJoined::Refused(_) | NotJoined::GaveUp | NotJoined::Unsendable(_))
 }
 
 impl<T> Channel<T> {
@@ -182,16 +189,16 @@ impl<T> Core<T> {
             let lost = NotJoined::ConnectionLost(cause.clone());
             match channel_state(self, id) {
                 Some(State::Leaving { .. }) => self.left(now, id, Err(LeaveError::Disconnected)),
-                Some(State::Joining { .. }) => self.error(id, lost, None),
+                Some(State::Joining { .. }) => self.error(id, lost, Rejoin::OnOpen),
                 Some(State::Joined { since, .. }) => {
                     if now - *since >= PROVEN_AFTER {
                         self.forgive(id);
                     }
-                    self.error(id, lost, None);
+                    self.error(id, lost, Rejoin::OnOpen);
                 }
-                Some(State::Errored { cause, rejoin: Some(_) }) => {
+                Some(State::Errored { cause, rejoin: Rejoin::At(_) }) => {
                     let cause = cause.clone();
-                    self.set_state(id, State::Errored { cause, rejoin: None });
+                    self.set_state(id, State::Errored { cause, rejoin: Rejoin::OnOpen });
                 }
                 _ => {}
             }
@@ -201,7 +208,7 @@ impl<T> Core<T> {
     /// The socket has stopped: whoever waits for a join is told.
     pub(super) fn stop_channels(&mut self, cause: &Arc<ConnectError>) {
         for id in self.wanted() {
-            self.error(id, NotJoined::Stopped(cause.clone()), None);
+            self.error(id, NotJoined::Stopped(cause.clone()), Rejoin::OnOpen);
             self.out.push_back(Output::NotJoined(id, NotJoined::Stopped(cause.clone())));
             self.fail_joins(id, &JoinError::Stopped(cause.clone()));
         }
@@ -222,17 +229,27 @@ impl<T> Core<T> {
         }
     }
 
-    /// The channel failed while the socket is up: it rejoins by its backoff.
+    /// The channel failed while the socket is up: it rejoins by its backoff, unless the policy says otherwise.
     pub(super) fn fail_channel(&mut self, now: Instant, id: ChannelId, cause: NotJoined) {
         self.unqueue_pushes(id);
         self.disconnect_pushes(id);
         if matches!(channel_state(self, id), Some(State::Joined { since, .. }) if now - *since >= PROVEN_AFTER) {
             self.forgive(id);
         }
+        self.rejoin_after(now, id, cause, Retry::Backoff);
+    }
+
+    /// Whether and when it joins again, by its cause (DEV-13); `usual` where no policy says otherwise.
+    pub(super) fn rejoin_after(&mut self, now: Instant, id: ChannelId, cause: NotJoined, usual: Retry) {
         let Some(channel) = self.channels.get_mut(&id) else { return };
+        let retry = self.config.rejoin_policy.decide(&cause, usual);
+        if retry == Retry::Stop {
+            self.fail_joins(id, &JoinError::GaveUp);
+            return self.give_up(id, cause);
+        }
         channel.tries = channel.tries.saturating_add(1);
-        match self.config.rejoin.delay(channel.tries, &mut self.random) {
-            Some(delay) => self.error(id, cause, Some(now + delay)),
+        match retry_delay(retry, &self.config.rejoin, channel.tries, &mut self.random) {
+            Some(delay) => self.error(id, cause, Rejoin::At(now + delay)),
             None => {
                 self.fail_joins(id, &JoinError::GaveUp);
                 self.give_up(id, NotJoined::GaveUp);
@@ -270,11 +287,11 @@ impl<T> Core<T> {
     /// Nothing but another `join` heals this: whatever waits is told, and the streams are.
     pub(super) fn give_up(&mut self, id: ChannelId, cause: NotJoined) {
         self.fail_pushes(id, NotSent::NotJoined);
-        self.error(id, cause.clone(), None);
+        self.error(id, cause.clone(), Rejoin::Never);
         self.out.push_back(Output::NotJoined(id, cause));
     }
 
-    pub(super) fn error(&mut self, id: ChannelId, cause: NotJoined, rejoin: Option<Instant>) {
+    pub(super) fn error(&mut self, id: ChannelId, cause: NotJoined, rejoin: Rejoin) {
         if let Some(topic) = self.topic(id) {
             self.tell(Telemetry::Errored { topic, cause: cause.clone() });
         }
@@ -291,7 +308,7 @@ impl<T> Core<T> {
     pub(super) fn wanted(&self) -> Vec<ChannelId> {
         let wanted = |state: &State<T>| match state {
             State::Wanted => true,
-            State::Errored { cause, .. } => !is_final(cause),
+            State::Errored { rejoin, .. } => *rejoin != Rejoin::Never,
             _ => false,
         };
         self.channels.iter().filter(|(_, channel)| wanted(&channel.state)).map(|(id, _)| *id).collect()

@@ -2,12 +2,18 @@
 
 use std::time::Duration;
 
-use crate::backoff::Backoff;
+use crate::{
+    backoff::Backoff,
+    error::{ConnectError, NotJoined},
+    policy::Policy,
+};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) reconnect: Backoff,
     pub(crate) rejoin: Backoff,
+    pub(crate) reconnect_policy: Policy<ConnectError>,
+    pub(crate) rejoin_policy: Policy<NotJoined>,
     /// Of one attempt to connect, the user's closures included.
     pub(crate) connect_timeout: Duration,
     /// Of a join frame.
@@ -36,6 +42,8 @@ impl Default for Config {
         Config {
             reconnect: Backoff::reconnect(),
             rejoin: Backoff::rejoin(),
+            reconnect_policy: Policy::default(),
+            rejoin_policy: Policy::default(),
             connect_timeout: Duration::from_secs(10),
             timeout: Duration::from_secs(10),
             heartbeat: Some(Duration::from_secs(30)),

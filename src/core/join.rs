@@ -4,12 +4,13 @@ use std::mem;
 
 use super::{
     ChannelId, Core, Instant, Join, Out, Outcome, Output, Timer, Waiter,
-    channel::{State, channel_state, is_final},
+    channel::{Rejoin, State, channel_state},
     event,
 };
 use crate::{
     error::{JoinError, NotJoined},
     message::Reply,
+    policy::Retry,
     serializer::Outgoing,
     status::ChannelClosed,
     telemetry::Telemetry,
@@ -43,7 +44,7 @@ impl<T> Core<T> {
         match &mut channel.state {
             State::Idle => self.begin(now, id),
             State::Closed { cause } if *cause != ChannelClosed::Socket => self.begin(now, id),
-            State::Errored { cause, .. } if is_final(cause) => self.begin(now, id),
+            State::Errored { rejoin: Rejoin::Never, .. } => self.begin(now, id),
             State::Leaving { again, .. } => *again = true,
             State::Joining { deadline: Some(_), .. } | State::Joined { .. } if again => self.rejoin(now, id),
             State::Errored { .. } if again && self.link.is_open() => self.send_join(now, id),
@@ -88,7 +89,7 @@ impl<T> Core<T> {
             }
             _ => {
                 self.fail_joins(id, &JoinError::Refused(reply.clone()));
-                self.give_up(id, NotJoined::Refused(reply));
+                self.rejoin_after(now, id, NotJoined::Refused(reply), Retry::Stop);
             }
         }
     }
@@ -139,7 +140,7 @@ impl<T> Core<T> {
         if self.link.is_open() {
             self.send_join(now, id);
         } else if let Some(cause) = self.stopped().cloned() {
-            self.error(id, NotJoined::Stopped(cause.clone()), None);
+            self.error(id, NotJoined::Stopped(cause.clone()), Rejoin::OnOpen);
             self.out.push_back(Output::NotJoined(id, NotJoined::Stopped(cause)));
         } else {
             self.set_state(id, State::Wanted);

@@ -6,10 +6,12 @@ use super::{
     Core, Instant, Out, Outcome, Output, Timer, Waiter,
     config::{AFTER_NORMAL_CLOSE, LONGEST_RETRY_AFTER, PROVEN_AFTER},
     event,
+    retry::retry_delay,
 };
 use crate::{
     error::{ConnectError, Refusal},
     payload::Payload,
+    policy::Retry,
     serializer::Outgoing,
     status::Status,
     telemetry::Telemetry,
@@ -39,12 +41,6 @@ pub(super) enum Heartbeat {
         written: Option<Instant>,
         dead: Instant,
     },
-}
-
-/// What a cause means for the next attempt (law 9).
-enum Verdict {
-    Retry { no_sooner: Duration },
-    Stop,
 }
 
 impl Link {
@@ -297,15 +293,11 @@ impl<T> Core<T> {
 
     fn retry_after(&mut self, now: Instant, cause: Arc<ConnectError>, stop: bool) {
         self.last_cause = Some(cause.clone());
-        let verdict = if stop { Verdict::Stop } else { self.verdict(&cause) };
-        let delay = match verdict {
-            Verdict::Stop => None,
-            Verdict::Retry { no_sooner } => {
-                self.tries = self.tries.saturating_add(1);
-                self.config.reconnect.delay(self.tries, &mut self.random).map(|step| step.max(no_sooner))
-            }
-        };
-        match delay {
+        let retry = if stop { Retry::Stop } else { self.config.reconnect_policy.decide(&cause, self.usual(&cause)) };
+        if retry != Retry::Stop {
+            self.tries = self.tries.saturating_add(1);
+        }
+        match retry_delay(retry, &self.config.reconnect, self.tries, &mut self.random) {
             Some(delay) => {
                 self.set_link(Link::Waiting { until: now + delay });
                 self.tell(Telemetry::Waiting { delay });
@@ -326,19 +318,17 @@ impl<T> Core<T> {
         self.stop_channels(&cause);
     }
 
-    fn verdict(&self, cause: &ConnectError) -> Verdict {
-        let retry = Verdict::Retry { no_sooner: Duration::ZERO };
+    /// What a cause means for the next attempt, where no policy says otherwise (law 9).
+    fn usual(&self, cause: &ConnectError) -> Retry {
         match cause {
             ConnectError::Refused(refusal) => match refusal.status().as_u16() {
-                401 | 403 if !self.config.dynamic => Verdict::Stop,
-                429 | 503 => Verdict::Retry { no_sooner: asked_delay(refusal) },
-                _ => retry,
+                401 | 403 if !self.config.dynamic => Retry::Stop,
+                429 | 503 => Retry::NoSooner(asked_delay(refusal)),
+                _ => Retry::Backoff,
             },
-            ConnectError::SubprotocolUnanswered | ConnectError::Certificate(_) | ConnectError::Build(_) => {
-                Verdict::Stop
-            }
-            ConnectError::ClosedByServer { code: 1000, .. } => Verdict::Retry { no_sooner: AFTER_NORMAL_CLOSE },
-            _ => retry,
+            ConnectError::SubprotocolUnanswered | ConnectError::Certificate(_) | ConnectError::Build(_) => Retry::Stop,
+            ConnectError::ClosedByServer { code: 1000, .. } => Retry::NoSooner(AFTER_NORMAL_CLOSE),
+            _ => Retry::Backoff,
         }
     }
 

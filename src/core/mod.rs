@@ -20,6 +20,7 @@ mod outbox;
 mod push;
 mod receive;
 pub(crate) mod refs;
+mod retry;
 mod time;
 
 use std::{

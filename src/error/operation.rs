@@ -14,7 +14,8 @@ pub struct Lagged(pub u64);
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum JoinError {
-    /// The server refused the join. The channel stops; a later `join` tries again.
+    /// The server refused the join. The channel stops, unless the rejoin policy says otherwise; a later `join` tries
+    /// again.
     #[error("the server refused the join: {}", .0.payload())]
     Refused(Reply),
     /// The server's channel crashed in `join/3`. The channel stays wanted and rejoins by its backoff.
@@ -25,8 +26,9 @@ pub enum JoinError {
         "the join did not come through in time (the socket's status says whether it is connected); the channel stays wanted"
     )]
     Timeout,
-    /// The rejoin attempts are used up. The channel stops; a later `join` tries again.
-    #[error("the rejoin attempts are used up")]
+    /// The rejoin attempts are used up, or the rejoin policy allows no more. The channel stops; a later `join` tries
+    /// again.
+    #[error("the channel makes no more attempts to join by itself")]
     GaveUp,
     /// The channel was left meanwhile.
     #[error("the channel was left")]
@@ -146,7 +148,8 @@ pub enum EventError {
     },
 }
 
-/// Why a channel is not joined.
+/// Why a channel is not joined, and what follows where the
+/// [rejoin policy](crate::Builder::rejoin_policy) does not say otherwise.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotJoined {

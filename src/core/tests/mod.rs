@@ -10,6 +10,7 @@ mod ledger;
 mod link;
 mod offline;
 mod peer;
+mod policies;
 mod push;
 mod receive;
 mod reconnect;
