@@ -238,9 +238,9 @@ impl Builder {
     /// What follows when a channel is not joined while the socket is up, by the cause: told the cause and what is usual,
     /// the policy answers what is to be done. It must not block.
     ///
-    /// Usual is [`Retry::Stop`] for a refused join and for a `join_with` closure that said [`Stop`](crate::Stop), and the
-    /// backoff for a crash, an unanswered join, an unmatched topic and a closure that failed. Whatever was lost with the
-    /// connection is joined when that is back, and nobody is asked.
+    /// Usual is [`Retry::Stop`] for a refused join, and the backoff for a crash, an unanswered join, an unmatched topic and
+    /// a `join_with` closure that failed. It is not asked where that closure said [`Stop`](crate::Stop), and not of what
+    /// was lost with the connection, which is joined when that is back.
     ///
     /// ```
     /// use phoenix_streams::{NotJoined, Retry, Socket};
@@ -359,9 +359,10 @@ impl Builder {
         let config = Config { dynamic: dialer.is_dynamic(), transport: dialer.transport.name(), ..self.config };
         let shared = Arc::new(Shared::new(self.queue_limit, self.socket_limit, config.timeout));
         let core = Core::new(config, self.codec, shared.refs.clone());
-        let (sender, status) = watch::channel(Status::Idle);
-        let driver = Driver::new(shared.clone(), core, dialer, sender);
-        Ok((Socket(Arc::new(Inner::new(shared, status))), driver))
+        let (tell_status, status) = watch::channel(Status::Idle);
+        let (tell_latency, latency) = watch::channel(None);
+        let driver = Driver::new(shared.clone(), core, dialer, tell_status, tell_latency);
+        Ok((Socket(Arc::new(Inner::new(shared, status, latency))), driver))
     }
 
     fn part(mut self, change: impl FnOnce(&mut Parts)) -> Self {

@@ -2,9 +2,10 @@
 
 use std::{
     fmt,
+    future::Future,
     hash::{Hash, Hasher},
     marker::PhantomData,
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
 use serde::de::DeserializeOwned;
@@ -12,13 +13,17 @@ use tokio::sync::watch;
 
 use crate::{
     core::{ChannelId, Command},
-    driver::{Control, Shared, shared::fresh_id},
-    message::Topic,
-    operation::{Cast, Join, Leave, Push},
+    driver::{Control, JoinParams, Shared, shared::fresh_id},
+    error::BoxError,
+    message::{LastSeen, Topic},
+    operation::{Cast, Given, Join, Leave, Push},
     payload::IntoPayload,
     socket::{self, Socket},
     status::{ChannelClosed, ChannelStatus},
-    streams::{Events, EventsAs, Latest, Messages, Subscription},
+    streams::{
+        EventSink, Events, EventsAs, Joins, Latest, Messages, MessagesAs, Subscription,
+        feed::{Bounds, feed},
+    },
 };
 
 /// A channel of a socket: a cheap clone, equal and hashed by an identity that is never used again.
@@ -85,7 +90,64 @@ impl Channel {
     /// # Cancel safety
     /// Not polled, nothing happens. Dropped after its first poll, the channel stays wanted.
     pub fn join(&self, params: impl IntoPayload) -> Join {
-        Join::new(self.0.clone(), Some(params.into_payload()), false)
+        Join::new(self.0.clone(), Given::Ready(params.into_payload()), false)
+    }
+
+    /// Joins with params that a closure says, asked before every join and told what was last seen: so a server can be
+    /// asked for what came meanwhile. Otherwise as [`join`](Channel::join); a later `join` with plain params takes its
+    /// place.
+    ///
+    /// The socket's timeout covers the closure. An error or a panic of it is a failed join, tried again by the backoff;
+    /// wrapped in [`Stop`](crate::Stop) it stops the channel until the next `join`.
+    ///
+    /// ```
+    /// # use phoenix_streams::{LastSeen, Socket, json};
+    /// # use serde::Deserialize;
+    /// # async fn enter(socket: &Socket) -> Result<(), Box<dyn std::error::Error>> {
+    /// #[derive(Deserialize)]
+    /// struct Said {
+    ///     id: u64,
+    /// }
+    ///
+    /// let room = socket.channel("room:lobby");
+    /// room.join_with(|last: LastSeen| async move {
+    ///     // What does not decode is an error of this attempt.
+    ///     let since = last.event("said").map(|said| said.json::<Said>()).transpose()?.map(|said| said.id);
+    ///     Ok(json!({ "since": since }))
+    /// })
+    /// .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`join`](Channel::join), and [`JoinError::Provider`](crate::JoinError::Provider).
+    ///
+    /// # Cancel safety
+    /// As [`join`](Channel::join).
+    pub fn join_with<F, Fut, P>(&self, mut params: F) -> Join
+    where
+        F: FnMut(LastSeen) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<P, BoxError>> + Send + 'static,
+        P: IntoPayload,
+    {
+        let ask = JoinParams(Box::new(move |last| {
+            let asked = params(last);
+            Box::pin(async move { Ok(asked.await?.into_payload()?) })
+        }));
+        Join::new(self.0.clone(), Given::With(Mutex::new(ask)), false)
+    }
+
+    /// How each join of the channel comes out, from now on: the server's reply to the first and to every rejoin, or why
+    /// there is none. It holds nothing, and ends with the channel's last holder.
+    ///
+    /// A reader that falls 4096 outcomes behind, or 4 MiB of replies, finds a [`JoinError::Lagged`] in their place.
+    ///
+    /// [`JoinError::Lagged`]: crate::JoinError::Lagged
+    pub fn joins(&self) -> Joins {
+        let (writer, reader) = feed(Bounds::SELDOM);
+        self.0.shared().lanes.send(Control::Joins { channel: self.0.id, feed: writer });
+        Joins(reader)
     }
 
     /// Joins afresh even where the channel is joined, with the params it was last given: a new `phx_join` without a
@@ -97,7 +159,7 @@ impl Channel {
     /// # Cancel safety
     /// As [`join`](Channel::join).
     pub fn rejoin(&self) -> Join {
-        Join::new(self.0.clone(), None, true)
+        Join::new(self.0.clone(), Given::Same, true)
     }
 
     /// Leaves, for all holders: a future of the server's acknowledgement. Behind it the channel's streams end; a later
@@ -143,6 +205,33 @@ impl Channel {
         Cast::new(self.0.clone(), event.as_ref().into(), payload.into_payload())
     }
 
+    /// This event name as a sink of casts, with backpressure: for `stream.forward(channel.sink("reading"))`.
+    ///
+    /// ```
+    /// # use futures::{SinkExt, StreamExt, stream};
+    /// # use phoenix_streams::{Socket, json, testing::Server};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder()
+    /// #     .join("sensor:*", |_, _| async { Ok(json!({})) })
+    /// #     .on("sensor:*", "celsius", |_, _| async { Ok(json!({})) })
+    /// #     .start()
+    /// #     .await?;
+    /// # let socket = Socket::builder(server.url()).connect().await?;
+    /// let sensor = socket.channel("sensor:7");
+    /// sensor.join(()).await?;
+    /// let readings = stream::iter([20.5, 21.0, 21.5]);
+    /// readings.map(Ok).forward(sensor.sink("celsius")).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`CastError`](crate::CastError), of the item that was not sent; see [`EventSink`].
+    pub fn sink<T: IntoPayload>(&self, event: impl AsRef<str>) -> EventSink<T> {
+        EventSink::new(self.0.clone(), event.as_ref().into())
+    }
+
     /// The messages of this event, from now on. It ends when the channel is left or closed; taken on a channel that is
     /// so already, it waits for the next join, and on a closed socket it ends at once. Any number of streams may ask for the same event; each sees each
     /// message once.
@@ -160,6 +249,39 @@ impl Channel {
     /// like). Such a name broadcast by an application is an ordinary message.
     pub fn messages(&self) -> Messages {
         Messages(Subscription::new(self.0.clone(), None))
+    }
+
+    /// All messages of the channel, from now on, each decoded into the variant of the enum `T` that its event names. `T`
+    /// is externally tagged, as serde's derive makes it: a variant without fields asks nothing of the payload, one with a
+    /// single field is the payload decoded, one with named fields is an object, one with several a list. `rename` and
+    /// `alias` name other events, and `#[serde(other)]` stands for all that have no variant.
+    ///
+    /// An event without a variant is [`EventError::Unknown`], a payload that does not fit [`EventError::Decode`]. Presence
+    /// events are left out unless a variant is named for them.
+    ///
+    /// ```
+    /// # use phoenix_streams::Channel;
+    /// use serde::Deserialize;
+    ///
+    /// #[derive(Deserialize)]
+    /// #[serde(rename_all = "snake_case")]
+    /// enum RoomEvent {
+    ///     Shout { body: String },
+    ///     Typing,
+    ///     #[serde(other)]
+    ///     Other,
+    /// }
+    ///
+    /// # fn listen(room: &Channel) {
+    /// let events = room.messages_as::<RoomEvent>();
+    /// # drop(events);
+    /// # }
+    /// ```
+    ///
+    /// [`EventError::Unknown`]: crate::EventError::Unknown
+    /// [`EventError::Decode`]: crate::EventError::Decode
+    pub fn messages_as<T: DeserializeOwned>(&self) -> MessagesAs<T> {
+        MessagesAs(Subscription::new(self.0.clone(), None), PhantomData)
     }
 
     /// The state of the channel: the present one, then each later one. It holds nothing.

@@ -96,18 +96,20 @@ pub use channel::Channel;
 pub use driver::Driver;
 pub use error::{
     BoxError, BuildError, CastError, ConnectError, DecodeError, EncodeError, EventError, JoinError, Lagged, LeaveError,
-    NotJoined, NotSent, PushError, Refusal, Stop,
+    NotJoined, NotSent, PingError, PushError, Refusal, Stop,
 };
-pub use message::{Message, Reply, Topic};
-pub use operation::{Cast, Close, Connect, Connecting, Disconnect, Join, Leave, Push};
+pub use message::{LastSeen, Message, Reply, Topic};
+pub use operation::{Cast, Close, Connect, Connecting, Disconnect, Join, Leave, Ping, Push};
 pub use payload::{Binary, IntoPayload, Payload};
 pub use policy::Retry;
 pub use serde_json::{Value, json};
-pub use serializer::{Serializer, V2};
+pub use serializer::{Envelope, Serializer, V2};
 pub use socket::Socket;
 pub use stats::Stats;
 pub use status::{ChannelClosed, ChannelStatus, Status};
-pub use streams::{Events, EventsAs, Latest, Lossy, Messages, TelemetryStream};
+pub use streams::{
+    EventSink, Events, EventsAs, Joins, Latest, Lossy, Messages, MessagesAs, SocketMessages, TelemetryStream,
+};
 pub use telemetry::Telemetry;
 #[cfg(feature = "websocket")]
 pub use transport::WebSocket;

@@ -70,6 +70,31 @@ impl fmt::Debug for Message {
     }
 }
 
+/// What a channel has received before this join: given to a [`join_with`](crate::Channel::join_with) closure, so that it
+/// can ask for what came meanwhile. Received is not read: a stream may still hold it.
+///
+/// It remembers the very last message, and the last one of up to 64 event names and 1 MiB in all. What belongs to a life
+/// before a leave or a close is forgotten.
+#[derive(Clone, Debug, Default)]
+pub struct LastSeen(Arc<[Message]>);
+
+impl LastSeen {
+    /// The most recent one is the last.
+    pub(crate) fn new(messages: Arc<[Message]>) -> Self {
+        LastSeen(messages)
+    }
+
+    /// The last message of all; none before the first join.
+    pub fn message(&self) -> Option<&Message> {
+        self.0.last()
+    }
+
+    /// The last message of this event.
+    pub fn event(&self, name: impl AsRef<str>) -> Option<&Message> {
+        self.0.iter().rev().find(|message| message.event() == name.as_ref())
+    }
+}
+
 /// The answer of the server to a push or a join.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Reply {

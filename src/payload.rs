@@ -4,6 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use serde::{Serialize, de::Deserialize};
+use serde_json::de::SliceRead;
 
 use crate::error::{DecodeError, EncodeError};
 
@@ -59,11 +60,19 @@ impl Payload {
     /// # Errors
     /// Malformed JSON, JSON that does not fit `T`, or a binary payload.
     pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, DecodeError> {
+        self.read(|reader| T::deserialize(reader))
+    }
+
+    /// Reads the JSON text.
+    pub(crate) fn read<'a, T>(
+        &'a self,
+        read: impl FnOnce(&mut serde_json::Deserializer<SliceRead<'a>>) -> serde_json::Result<T>,
+    ) -> Result<T, DecodeError> {
         if self.is_binary() {
             return Err(DecodeError::new(format!("a binary payload of {} bytes is not JSON", self.as_bytes().len())));
         }
         let mut reader = serde_json::Deserializer::from_slice(&self.bytes);
-        T::deserialize(&mut reader).map_err(DecodeError::new)
+        read(&mut reader).map_err(DecodeError::new)
     }
 
     /// The JSON text, or `None` for a binary payload (or one that is not UTF-8).

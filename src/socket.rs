@@ -5,6 +5,7 @@ use std::{
     fmt,
     hash::{Hash, Hasher},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
 };
 
 use tokio::sync::watch;
@@ -15,10 +16,14 @@ use crate::{
     core::Command,
     driver::{Control, Shared, shared::fresh_id},
     message::Topic,
-    operation::{Close, Connecting, Disconnect},
+    operation::{Cast, Close, Connecting, Disconnect, Ping},
+    serializer::Envelope,
     stats::Stats,
     status::Status,
-    streams::{Latest, TelemetryStream, feed::feed},
+    streams::{
+        Latest, SocketMessages, TelemetryStream,
+        feed::{Bounds, feed},
+    },
 };
 
 /// A connection to a Phoenix socket that keeps itself up: a cheap clone, equal and hashed by an identity that is never
@@ -33,13 +38,18 @@ pub(crate) struct Inner {
     id: u64,
     pub(crate) shared: Arc<Shared>,
     status: watch::Receiver<Status>,
+    latency: watch::Receiver<Option<Duration>>,
     /// The channels that somebody holds, so that a topic is one channel.
     channels: Mutex<HashMap<Topic, Weak<channel::Inner>>>,
 }
 
 impl Inner {
-    pub(crate) fn new(shared: Arc<Shared>, status: watch::Receiver<Status>) -> Self {
-        Inner { id: fresh_id(), shared, status, channels: Mutex::default() }
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        status: watch::Receiver<Status>,
+        latency: watch::Receiver<Option<Duration>>,
+    ) -> Self {
+        Inner { id: fresh_id(), shared, status, latency, channels: Mutex::default() }
     }
 
     /// The last part of this channel is gone.
@@ -96,9 +106,79 @@ impl Socket {
     /// What happens from now on, in order and without loss: each opening with its closing and cause, each join. It
     /// holds nothing, and costs nothing where nobody asks.
     pub fn telemetry(&self) -> TelemetryStream {
-        let (writer, reader) = feed();
+        let (writer, reader) = feed(Bounds::SELDOM);
         self.0.shared.lanes.send(Control::Listen(writer));
         TelemetryStream(reader)
+    }
+
+    /// The last round trip that was measured over the present connection, by heartbeats and [pings](Socket::ping), then
+    /// each later one. `None` while there is none: the first heartbeat goes out one interval after the connection opened.
+    /// It holds nothing.
+    pub fn latency(&self) -> Latest<Option<Duration>> {
+        Latest::new(self.0.latency.clone())
+    }
+
+    /// Sends a heartbeat, now, and measures how long its answer takes: proof that the server is there.
+    ///
+    /// # Errors
+    /// [`PingError`](crate::PingError): at once where the socket is not connected, since a heartbeat is never kept for
+    /// later; when the connection is lost; and when its timeout has passed, which leaves the connection as it is.
+    ///
+    /// # Cancel safety
+    /// Not polled, nothing is sent. Dropped, its answer is forgotten.
+    pub fn ping(&self) -> Ping {
+        Ping::new(self.0.clone())
+    }
+
+    /// Every message of the socket from now on, as it came, behind its dispatch to channels: of all topics, joined or
+    /// not, replies and heartbeats' answers too. For logs, bridges and debugging; it costs nothing where nobody asks,
+    /// and holds nothing.
+    pub fn messages(&self) -> SocketMessages {
+        let shared = &self.0.shared;
+        let (bytes, budget) = (shared.queue_limit, Some(shared.budget.clone()));
+        let (writer, reader) = feed(Bounds { items: usize::MAX, bytes, budget });
+        shared.lanes.send(Control::Messages(writer));
+        SocketMessages(reader)
+    }
+
+    /// Sends a message of your own making as it is, past all channels: a future that is ready when it was written to the
+    /// connection. While there is none it waits for it, bounded as a channel's pushes are, and goes out before any join.
+    ///
+    /// The server takes a `join_ref` that is absent, or that of the topic's present join. An answer to a message with a
+    /// [`ref`](Socket::next_ref) arrives among the [`messages`](Socket::messages). Nothing keeps you from joining a
+    /// topic behind its channel's back; you will not like it.
+    ///
+    /// ```
+    /// # use futures::{StreamExt, future::ready};
+    /// # use phoenix_streams::{Envelope, Socket, json, testing::Server};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().start().await?;
+    /// # let socket = Socket::builder(server.url()).connect().await?;
+    /// let mut message = Envelope::new("nowhere", "shout", json!({ "body": "hi" }))?;
+    /// message.r#ref = Some(socket.next_ref());
+    /// let answers = socket.messages();
+    /// socket.cast(message.clone()).await?;
+    /// let mut mine = answers.filter(|answer| ready(answer.as_ref().is_ok_and(|answer| answer.r#ref == message.r#ref)));
+    /// assert_eq!(mine.next().await.unwrap()?.payload.as_str(), Some(
+    ///     r#"{"response":{"reason":"unmatched topic"},"status":"error"}"#
+    /// ));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`CastError`](crate::CastError): it was not sent.
+    ///
+    /// # Cancel safety
+    /// Not polled, nothing is sent. Dropped while it waits, it is never sent.
+    pub fn cast(&self, message: Envelope) -> Cast {
+        Cast::raw(self.0.clone(), message)
+    }
+
+    /// A ref that this socket gives to nothing else: for a message of your own making.
+    pub fn next_ref(&self) -> Arc<str> {
+        self.0.shared.refs.next().to_string().into()
     }
 
     /// What the socket holds at this moment.

@@ -6,7 +6,9 @@ use std::{
     sync::Arc,
 };
 
-use super::{ChannelId, Core, Instant, Output, Timer, Waiter, config::PROVEN_AFTER, push::Pending, retry::retry_delay};
+use super::{
+    ChannelId, Core, Instant, Output, Params, Timer, Waiter, config::PROVEN_AFTER, push::Pending, retry::retry_delay,
+};
 use crate::{
     error::{ConnectError, JoinError, LeaveError, NotJoined, NotSent},
     message::{Reply, Topic},
@@ -21,7 +23,9 @@ pub(super) struct Channel<T> {
     pub(super) topic: Topic,
     pub(super) state: State<T>,
     /// What the next join sends.
-    pub(super) params: Payload,
+    pub(super) params: Params,
+    /// What its closure said for the join that is about to be written.
+    pub(super) asked: Option<Payload>,
     /// Joins that have failed in a row.
     tries: u32,
     pub(super) joins: Vec<Waiter<T>>,
@@ -37,6 +41,12 @@ pub(super) enum State<T> {
     Idle,
     /// Wanted; joins when the socket opens.
     Wanted,
+    /// The params of a join are asked for, until the deadline; `over` is the join that it will replace.
+    Asking {
+        attempt: u64,
+        deadline: Instant,
+        over: Option<u64>,
+    },
     /// A join is on its way; its timeout runs once it is written. Until then `over` is the join that it replaces.
     Joining {
         join_ref: u64,
@@ -80,6 +90,7 @@ pub(super) enum Rejoin {
 impl<T> State<T> {
     pub(super) fn deadline(&self) -> Option<Instant> {
         match *self {
+            State::Asking { deadline, .. } => Some(deadline),
             State::Joining { deadline, .. } => deadline,
             State::Leaving { deadline, ref waiters, .. } => {
                 waiters.iter().map(|(_, deadline)| *deadline).chain([deadline]).min()
@@ -92,7 +103,7 @@ impl<T> State<T> {
     fn status(&self) -> ChannelStatus {
         match self {
             State::Idle => ChannelStatus::Idle,
-            State::Wanted | State::Joining { .. } => ChannelStatus::Joining,
+            State::Wanted | State::Asking { .. } | State::Joining { .. } => ChannelStatus::Joining,
             State::Joined { .. } => ChannelStatus::Joined,
             State::Leaving { .. } => ChannelStatus::Leaving,
             State::Errored { cause, .. } => ChannelStatus::Errored { cause: cause.clone() },
@@ -106,14 +117,24 @@ impl<T> State<T> {
             State::Joining { join_ref, .. } | State::Joined { join_ref, .. } | State::Leaving { join_ref, .. } => {
                 Some(join_ref)
             }
+            State::Asking { over, .. } => over,
             _ => None,
+        }
+    }
+
+    /// Whether broadcasts are for its streams.
+    pub(super) fn hears(&self) -> bool {
+        match self {
+            State::Joining { .. } | State::Joined { .. } => true,
+            State::Asking { over, .. } => over.is_some(),
+            _ => false,
         }
     }
 
     /// The join that the server holds or is about to hold, unless it was asked to leave it.
     pub(super) fn held(&self) -> Option<u64> {
         match *self {
-            State::Joining { deadline: None, over, .. } => over,
+            State::Asking { over, .. } | State::Joining { deadline: None, over, .. } => over,
             State::Joining { join_ref, .. } | State::Joined { join_ref, .. } => Some(join_ref),
             _ => None,
         }
@@ -140,7 +161,8 @@ impl<T> Channel<T> {
         Channel {
             topic,
             state: State::Idle,
-            params: Payload::empty(),
+            params: Params::Ready(Payload::empty()),
+            asked: None,
             tries: 0,
             joins: Vec::new(),
             pushes: HashMap::new(),
@@ -166,9 +188,9 @@ impl<T> Core<T> {
 
     pub(super) fn channel_timeout(&mut self, now: Instant, id: ChannelId) {
         match channel_state(self, id) {
-            Some(State::Joining { join_ref, .. }) => {
-                let (join_ref, reference) = (*join_ref, self.refs.next());
-                self.send_leave(id, join_ref, reference);
+            Some(State::Asking { .. } | State::Joining { .. }) => {
+                self.abandon_join(id);
+                self.out.push_back(Output::Joined(id, Err(JoinError::Timeout)));
                 self.fail_channel(now, id, NotJoined::TimedOut);
             }
             Some(State::Leaving { deadline, .. }) if *deadline <= now => {
@@ -189,7 +211,7 @@ impl<T> Core<T> {
             let lost = NotJoined::ConnectionLost(cause.clone());
             match channel_state(self, id) {
                 Some(State::Leaving { .. }) => self.left(now, id, Err(LeaveError::Disconnected)),
-                Some(State::Joining { .. }) => self.error(id, lost, Rejoin::OnOpen),
+                Some(State::Asking { .. } | State::Joining { .. }) => self.error(id, lost, Rejoin::OnOpen),
                 Some(State::Joined { since, .. }) => {
                     if now - *since >= PROVEN_AFTER {
                         self.forgive(id);
@@ -322,6 +344,9 @@ impl<T> Core<T> {
         let Some(channel) = self.channels.get_mut(&id) else { return };
         self.timers.disarm(channel.state.deadline(), Timer::Channel(id));
         let before = channel.state.status();
+        if matches!(channel.state, State::Asking { .. }) {
+            self.out.push_back(Output::Unask(id));
+        }
         channel.state = state;
         self.timers.arm(channel.state.deadline(), Timer::Channel(id));
         let after = channel.state.status();

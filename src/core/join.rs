@@ -3,13 +3,14 @@
 use std::mem;
 
 use super::{
-    ChannelId, Core, Instant, Join, Out, Outcome, Output, Timer, Waiter,
+    ChannelId, Core, Instant, Join, Out, Outcome, Output, Params, Timer, Waiter,
     channel::{Rejoin, State, channel_state},
     event,
 };
 use crate::{
     error::{JoinError, NotJoined},
     message::Reply,
+    payload::Payload,
     policy::Retry,
     serializer::Outgoing,
     status::ChannelClosed,
@@ -74,6 +75,7 @@ impl<T> Core<T> {
         let (join_ref, took) = (*join_ref, now - *since);
         match reply.status() {
             "ok" => {
+                self.out.push_back(Output::Joined(id, Ok(reply.clone())));
                 self.set_state(id, State::Joined { join_ref, since: now, reply: reply.clone() });
                 if let Some(topic) = self.topic(id) {
                     self.tell(Telemetry::Joined { topic, took });
@@ -84,11 +86,11 @@ impl<T> Core<T> {
                 self.queue_waiting(id);
             }
             "error" if reply.reason().as_deref() == Some("join crashed") => {
-                self.fail_joins(id, &JoinError::Crashed(reply.clone()));
+                self.join_failed(id, &JoinError::Crashed(reply.clone()));
                 self.fail_channel(now, id, NotJoined::Crashed(reply.payload().clone()));
             }
             _ => {
-                self.fail_joins(id, &JoinError::Refused(reply.clone()));
+                self.join_failed(id, &JoinError::Refused(reply.clone()));
                 self.rejoin_after(now, id, NotJoined::Refused(reply), Retry::Stop);
             }
         }
@@ -96,16 +98,21 @@ impl<T> Core<T> {
 
     pub(super) fn write_join(&mut self, now: Instant, id: ChannelId, wanted: u64) -> Option<Frame> {
         let channel = self.channels.get_mut(&id)?;
-        let State::Joining { join_ref, since, deadline: None, over } = channel.state else { return None };
+        let State::Joining { join_ref, since, deadline: None, .. } = channel.state else { return None };
         if join_ref != wanted {
             return None;
         }
+        let payload = match (channel.asked.take(), &channel.params) {
+            (Some(asked), _) => asked,
+            (None, Params::Ready(payload)) => payload.clone(),
+            (None, Params::Asked) => Payload::empty(),
+        };
         let message = Outgoing {
             join_ref: Some(join_ref),
             reference: Some(join_ref),
             topic: &channel.topic,
             event: event::JOIN,
-            payload: &channel.params,
+            payload: &payload,
         };
         let topic = channel.topic.clone();
         match self.codec.encode(message) {
@@ -116,11 +123,8 @@ impl<T> Core<T> {
                 Some(frame)
             }
             Err(error) => {
-                if let Some(old) = over {
-                    let reference = self.refs.next();
-                    self.send_leave(id, old, reference);
-                }
-                self.fail_joins(id, &JoinError::Encode(error.clone()));
+                self.abandon_join(id);
+                self.join_failed(id, &JoinError::Encode(error.clone()));
                 self.give_up(id, NotJoined::Unsendable(error));
                 None
             }
@@ -155,10 +159,33 @@ impl<T> Core<T> {
     }
 
     pub(super) fn send_join(&mut self, now: Instant, id: ChannelId) {
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        let over = channel.state.held();
+        channel.asked = None;
+        match channel.params {
+            Params::Asked => self.ask_params(now, id, over),
+            Params::Ready(_) => self.queue_join(now, id, over),
+        }
+    }
+
+    pub(super) fn queue_join(&mut self, now: Instant, id: ChannelId, over: Option<u64>) {
         let join_ref = self.refs.next();
-        let over = channel_state(self, id).and_then(State::held);
         self.set_state(id, State::Joining { join_ref, since: now, deadline: None, over });
         self.outbox.push(Out::Join(id, join_ref));
+    }
+
+    /// A join that came to nothing: the server is told to leave the one that it holds.
+    pub(super) fn abandon_join(&mut self, id: ChannelId) {
+        if let Some(held) = channel_state(self, id).and_then(State::held) {
+            let reference = self.refs.next();
+            self.send_leave(id, held, reference);
+        }
+    }
+
+    /// Whoever waits for a join, or watches all of them, is told how this one came out.
+    pub(super) fn join_failed(&mut self, id: ChannelId, error: &JoinError) {
+        self.out.push_back(Output::Joined(id, Err(error.clone())));
+        self.fail_joins(id, error);
     }
 
     pub(super) fn fail_joins(&mut self, id: ChannelId, error: &JoinError) {

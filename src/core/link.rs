@@ -9,7 +9,7 @@ use super::{
     retry::retry_delay,
 };
 use crate::{
-    error::{ConnectError, Refusal},
+    error::{ConnectError, EncodeError, NotSent, Refusal},
     payload::Payload,
     policy::Retry,
     serializer::Outgoing,
@@ -73,6 +73,7 @@ impl<T> Core<T> {
         for waiter in self.take_connects() {
             self.settle(waiter, Outcome::Connect(Ok(())));
         }
+        self.queue_raw();
         self.join_wanted(now);
     }
 
@@ -152,6 +153,7 @@ impl<T> Core<T> {
             self.hang_up(now, 1000, "".into());
             self.set_link(Link::Closed);
             self.close_channels();
+            self.fail_raw(NotSent::Closed);
             self.out.push_back(Output::Status(Status::Closed));
         }
         self.closers.extend(token);
@@ -204,21 +206,23 @@ impl<T> Core<T> {
             return None;
         }
         *written = Some(now);
-        let payload = Payload::empty();
-        let message = Outgoing {
-            join_ref: None,
-            reference: Some(reference),
-            topic: event::PHOENIX,
-            event: event::HEARTBEAT,
-            payload: &payload,
-        };
-        match self.codec.encode(message) {
+        match self.heartbeat_frame(reference) {
             Ok(frame) => Some(frame),
             Err(error) => {
                 tracing::error!(%error, "the serializer cannot encode a heartbeat");
                 None
             }
         }
+    }
+
+    pub(super) fn heartbeat_frame(&self, reference: u64) -> Result<Frame, EncodeError> {
+        self.codec.encode(Outgoing {
+            join_ref: None,
+            reference: Some(reference),
+            topic: event::PHOENIX,
+            event: event::HEARTBEAT,
+            payload: &Payload::empty(),
+        })
     }
 
     /// Any message that repeats the ref of the heartbeat answers it (H-4).
@@ -235,6 +239,14 @@ impl<T> Core<T> {
             self.config.heartbeat.map_or(Heartbeat::Off, |interval| Heartbeat::Idle { due: now + interval });
         self.set_link(Link::Open { since, proven: true, heartbeat });
         self.tell(Telemetry::Heartbeat { round_trip: now - written });
+        self.out.push_back(Output::Latency(Some(now - written)));
+    }
+
+    /// Something was answered: the connection has proven its health.
+    pub(super) fn prove(&mut self) {
+        if let Link::Open { proven, .. } = &mut self.link {
+            *proven = true;
+        }
     }
 
     pub(super) fn stopped(&self) -> Option<&Arc<ConnectError>> {
@@ -288,6 +300,9 @@ impl<T> Core<T> {
         }
         self.set_link(Link::Down);
         self.tell(Telemetry::Closed { cause: cause.clone(), after: now - since });
+        self.out.push_back(Output::Latency(None));
+        self.lose_pings();
+        self.unqueue_raw();
         self.lose_channels(now, cause);
     }
 

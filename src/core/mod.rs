@@ -17,7 +17,10 @@ mod join;
 mod leave;
 mod link;
 mod outbox;
+mod params;
+mod ping;
 mod push;
+mod raw;
 mod receive;
 pub(crate) mod refs;
 mod retry;
@@ -26,17 +29,20 @@ mod time;
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
 use self::{
     channel::Channel,
     link::Link,
     outbox::{Out, Outbox},
+    ping::Pings,
+    raw::Raws,
     time::{Timer, Timers},
 };
-pub(crate) use self::{config::Config, refs::Refs, time::Instant};
+pub(crate) use self::{config::Config, params::Declined, refs::Refs, time::Instant};
 use crate::{
-    error::{CastError, ConnectError, JoinError, LeaveError, NotJoined, PushError},
+    error::{CastError, ConnectError, JoinError, LeaveError, NotJoined, PingError, PushError},
     message::{Reply, Topic},
     payload::Payload,
     serializer::Codec,
@@ -75,7 +81,12 @@ pub(crate) enum Command<T> {
         deadline: Instant,
     },
     Push(Push<T>),
-    /// The future of a connect, join, push or cast was dropped.
+    Ping {
+        id: u64,
+        token: T,
+        deadline: Instant,
+    },
+    /// The future of a connect, join, push, cast or ping was dropped.
     Cancel {
         channel: Option<ChannelId>,
         id: u64,
@@ -91,17 +102,41 @@ pub(crate) struct Join<T> {
     pub(crate) channel: ChannelId,
     pub(crate) id: u64,
     /// None where a rejoin keeps the params it has.
-    pub(crate) params: Option<Payload>,
+    pub(crate) params: Option<Params>,
     /// None where nobody waits.
     pub(crate) caller: Option<(T, Instant)>,
     /// A fresh join even where one stands.
     pub(crate) again: bool,
 }
 
+/// What a join sends.
+#[derive(Clone, Debug)]
+pub(crate) enum Params {
+    Ready(Payload),
+    /// Whatever a closure says, asked before every join: see [`Output::Ask`].
+    Asked,
+}
+
+/// Where a push goes.
+#[derive(Debug)]
+pub(crate) enum To {
+    Channel(ChannelId),
+    /// Past all channels, as it is.
+    Raw(Box<Raw>),
+}
+
+/// What stands around a raw push.
+#[derive(Debug)]
+pub(crate) struct Raw {
+    pub(crate) join_ref: Option<Arc<str>>,
+    pub(crate) reference: Option<Arc<str>>,
+    pub(crate) topic: Topic,
+}
+
 #[derive(Debug)]
 pub(crate) struct Push<T> {
-    pub(crate) channel: ChannelId,
-    /// The ref it goes out under.
+    pub(crate) to: To,
+    /// The ref it goes out under, unless it is raw.
     pub(crate) id: u64,
     pub(crate) event: Arc<str>,
     pub(crate) payload: Payload,
@@ -109,6 +144,8 @@ pub(crate) struct Push<T> {
     pub(crate) token: T,
     /// Settled by a reply, or as soon as it is written.
     pub(crate) wants_reply: bool,
+    /// Whoever sends it bounds by itself what waits: it is not refused for want of room.
+    pub(crate) patient: bool,
 }
 
 /// What the driver does next.
@@ -125,8 +162,16 @@ pub(crate) enum Output<T> {
         reason: Arc<str>,
     },
     Settle(T, Outcome),
+    /// Ask the channel's closure for the params of this join; answer with `handle_params`.
+    Ask(ChannelId, u64),
+    /// The answer is not wanted any more.
+    Unask(ChannelId),
     Status(Status),
+    /// The last round trip that was measured over this connection.
+    Latency(Option<Duration>),
     Channel(ChannelId, ChannelStatus),
+    /// How a join of the channel came out.
+    Joined(ChannelId, Result<Reply, JoinError>),
     /// Each stream of the channel is told once.
     NotJoined(ChannelId, NotJoined),
     /// The streams of the channel's present life end; those taken while it was leaving belong to the next.
@@ -146,6 +191,7 @@ pub(crate) enum Outcome {
     Push(Result<Reply, PushError>),
     Cast(Result<(), CastError>),
     Leave(Result<(), LeaveError>),
+    Ping(Result<Duration, PingError>),
     /// A disconnect or close is through.
     Done,
 }
@@ -169,6 +215,8 @@ pub(crate) struct Core<T> {
     topics: HashMap<Topic, ChannelId>,
     /// Where the last message went: the next one often goes there too.
     last_channel: Option<ChannelId>,
+    pings: Pings<T>,
+    raws: Raws<T>,
     timers: Timers,
     outbox: Outbox,
     out: VecDeque<Output<T>>,
@@ -205,7 +253,7 @@ impl<T> Command<T> {
             | Command::Close { token }
             | Command::Leave { token, .. } => token.is_some(),
             Command::Join(join) => join.caller.is_some(),
-            Command::Push(_) => true,
+            Command::Push(_) | Command::Ping { .. } => true,
             Command::Register { .. } | Command::Cancel { .. } | Command::Forget { .. } => false,
         }
     }
@@ -227,6 +275,8 @@ impl<T> Core<T> {
             channels: BTreeMap::new(),
             topics: HashMap::new(),
             last_channel: None,
+            pings: Pings::default(),
+            raws: Raws::default(),
             timers: Timers::default(),
             outbox: Outbox::default(),
             out: VecDeque::new(),
@@ -256,8 +306,13 @@ impl<T> Core<T> {
             Command::Join(join) => self.join(now, join),
             Command::Leave { channel, token, deadline } => self.leave(channel, token, deadline),
             Command::Push(push) => self.push(push),
+            Command::Ping { id, token, deadline } => self.ping(id, token, deadline),
             Command::Cancel { channel: Some(channel), id } => self.cancel(channel, id),
-            Command::Cancel { channel: None, id } => self.cancel_connect(id),
+            Command::Cancel { channel: None, id } => {
+                self.cancel_connect(id);
+                self.cancel_ping(id);
+                self.cancel_raw(id);
+            }
             Command::Forget { channel } => self.forget(now, channel),
         }
     }
@@ -270,6 +325,8 @@ impl<T> Core<T> {
                 Timer::Channel(channel) => self.channel_timeout(now, channel),
                 Timer::Join(channel, id) => self.join_call_timeout(channel, id),
                 Timer::Push(channel, id) => self.push_timeout(channel, id),
+                Timer::Ping(id) => self.ping_timeout(id),
+                Timer::Raw(id) => self.raw_timeout(id),
             }
         }
     }
@@ -285,6 +342,8 @@ impl<T> Core<T> {
                 Out::Heartbeat(reference) => self.write_heartbeat(now, reference),
                 Out::Join(channel, join_ref) => self.write_join(now, channel, join_ref),
                 Out::Push(channel, id, _) => self.write_push(channel, id),
+                Out::Ping(id) => self.write_ping(now, id),
+                Out::Raw(id, _) => self.write_raw(id),
             };
             if frame.is_some() {
                 return frame;

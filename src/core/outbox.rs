@@ -12,6 +12,8 @@ pub(crate) enum Out {
     Heartbeat(u64),
     Join(ChannelId, u64),
     Push(ChannelId, u64, usize),
+    Ping(u64),
+    Raw(u64, usize),
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +48,20 @@ impl Outbox {
         taken
     }
 
+    /// Takes out the raw pushes, in order.
+    pub(crate) fn take_raw(&mut self) -> Vec<u64> {
+        let mut taken = Vec::new();
+        self.queue.retain(|out| match *out {
+            Out::Raw(id, size) => {
+                self.bytes -= size;
+                taken.push(id);
+                false
+            }
+            _ => true,
+        });
+        taken
+    }
+
     pub(crate) fn clear(&mut self) {
         self.queue.clear();
         self.bytes = 0;
@@ -63,7 +79,7 @@ impl Outbox {
 fn cost(out: &Out) -> usize {
     match out {
         Out::Frame(frame) => frame.len(),
-        Out::Push(_, _, size) => *size,
-        Out::Heartbeat(_) | Out::Join(..) => 64,
+        Out::Push(_, _, size) | Out::Raw(_, size) => *size,
+        Out::Heartbeat(_) | Out::Ping(_) | Out::Join(..) => 64,
     }
 }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{ChannelId, Core, Instant, Out, Outcome, Push, Timer, channel::State};
+use super::{ChannelId, Core, Instant, Out, Outcome, Push, Raw, Timer, To, channel::State};
 use crate::{
     error::{CastError, NotSent, PushError},
     message::Reply,
     payload::Payload,
-    serializer::Outgoing,
+    serializer::{Envelope, Outgoing},
     transport::Frame,
 };
 
@@ -30,7 +30,7 @@ enum Stage {
 }
 
 /// What a waiting push is charged on top of its payload.
-const OVERHEAD: usize = 128;
+pub(super) const OVERHEAD: usize = 128;
 
 impl Stage {
     fn cost(&self) -> usize {
@@ -45,7 +45,15 @@ impl Stage {
 
 impl<T> Core<T> {
     pub(super) fn push(&mut self, push: Push<T>) {
-        let Push { channel: id, id: reference, event, payload, deadline, token, wants_reply } = push;
+        let Push { to, id: reference, event, payload, deadline, token, wants_reply, patient } = push;
+        let id = match to {
+            To::Channel(id) => id,
+            To::Raw(raw) => {
+                let Raw { join_ref, reference: r#ref, topic } = *raw;
+                let message = Envelope { join_ref, r#ref, topic, event, payload };
+                return self.push_raw(reference, message, deadline, token);
+            }
+        };
         let Some(channel) = self.channels.get_mut(&id) else {
             return self.not_sent(token, wants_reply, NotSent::Closed);
         };
@@ -60,7 +68,7 @@ impl<T> Core<T> {
         } else {
             let full = channel.waiting.len() >= self.config.waiting_pushes
                 || channel.waiting_bytes + cost > self.config.waiting_bytes;
-            if full {
+            if full && !patient {
                 return self.not_sent(token, wants_reply, NotSent::BufferFull);
             }
             channel.waiting.push_back(reference);

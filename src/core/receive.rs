@@ -26,8 +26,14 @@ enum Route {
 }
 
 impl<T> Core<T> {
-    /// One text or binary frame. A message for the streams of a channel is handed to `deliver`.
-    pub(crate) fn handle_frame(&mut self, now: Instant, frame: Frame, deliver: impl FnOnce(ChannelId, &Incoming<'_>)) {
+    /// One text or binary frame. A message for the streams of a channel is handed to `deliver` with it, and every message
+    /// without one, behind that.
+    pub(crate) fn handle_frame(
+        &mut self,
+        now: Instant,
+        frame: Frame,
+        deliver: impl FnMut(Option<ChannelId>, &Incoming<'_>),
+    ) {
         if !self.link.is_open() {
             return;
         }
@@ -38,12 +44,18 @@ impl<T> Core<T> {
         }
     }
 
-    fn receive(&mut self, now: Instant, incoming: &Incoming<'_>, deliver: impl FnOnce(ChannelId, &Incoming<'_>)) {
+    fn receive(
+        &mut self,
+        now: Instant,
+        incoming: &Incoming<'_>,
+        mut deliver: impl FnMut(Option<ChannelId>, &Incoming<'_>),
+    ) {
         if let Some(reference) = incoming.reference.as_deref().and_then(parse) {
             self.heartbeat_answer(now, reference);
+            self.ping_answered(now, reference);
         }
         match self.route(incoming) {
-            Route::Streams(id) => deliver(id, incoming),
+            Route::Streams(id) => deliver(Some(id), incoming),
             Route::Reply(id) => self.reply(now, id, incoming),
             Route::Crashed(id) => match self.channels[&id].state {
                 State::Leaving { .. } => self.server_closed(now, id),
@@ -54,6 +66,7 @@ impl<T> Core<T> {
                 tracing::trace!(topic = &*incoming.topic, event = &*incoming.event, "dropped a message nobody wants");
             }
         }
+        deliver(None, incoming);
     }
 
     /// The channel of this topic whose present join the message belongs to, or any join (M-2, C-27, C-37, DEV-11).
@@ -64,8 +77,7 @@ impl<T> Core<T> {
         }
         let current = channel.state.join_ref();
         let Some(given) = incoming.join_ref.as_deref() else {
-            let joined = matches!(channel.state, State::Joining { .. } | State::Joined { .. });
-            return if joined { Route::Streams(id) } else { Route::Nowhere };
+            return if channel.state.hears() { Route::Streams(id) } else { Route::Nowhere };
         };
         if current.is_none() || parse(given) != current {
             return Route::Nowhere;

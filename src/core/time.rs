@@ -36,6 +36,8 @@ pub(crate) enum Timer {
     Channel(ChannelId),
     Join(ChannelId, u64),
     Push(ChannelId, u64),
+    Ping(u64),
+    Raw(u64),
 }
 
 #[derive(Debug, Default)]

@@ -16,9 +16,12 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{queue::Writer, room::Room, token::Token};
+use super::{asks::JoinParams, queue::Writer, room::Room, token::Token};
 use crate::{
-    core::{ChannelId, Command, Instant, Push},
+    core::{ChannelId, Command, Instant, Join, Push},
+    error::JoinError,
+    message::Reply,
+    serializer::Envelope,
     status::{ChannelClosed, ChannelStatus},
     streams::feed::FeedWriter,
     telemetry::Telemetry,
@@ -31,10 +34,33 @@ const PUSH_LANE: usize = 1_024;
 #[derive(Debug)]
 pub(crate) enum Control {
     Command(Command<Token>),
-    Register { channel: ChannelId, topic: Arc<str>, status: watch::Sender<ChannelStatus> },
-    Subscribe { channel: ChannelId, writer: Writer },
-    Unsubscribe { channel: ChannelId, event: Option<Arc<str>>, id: u64 },
+    /// A join whose params a closure says.
+    JoinWith {
+        params: JoinParams,
+        join: Join<Token>,
+    },
+    Register {
+        channel: ChannelId,
+        topic: Arc<str>,
+        status: watch::Sender<ChannelStatus>,
+    },
+    Subscribe {
+        channel: ChannelId,
+        writer: Writer,
+    },
+    Unsubscribe {
+        channel: ChannelId,
+        event: Option<Arc<str>>,
+        id: u64,
+    },
+    /// Watches how the joins of a channel come out.
+    Joins {
+        channel: ChannelId,
+        feed: FeedWriter<Result<Reply, JoinError>>,
+    },
     Listen(FeedWriter<Telemetry>),
+    /// Wants every message of the socket.
+    Messages(FeedWriter<Envelope>),
 }
 
 #[derive(Debug, Default)]
@@ -100,7 +126,7 @@ impl Lanes {
     }
 
     /// Takes a push back that the driver has not seen; otherwise tells the driver to forget it.
-    pub(crate) fn cancel_push(&self, channel: ChannelId, id: u64) {
+    pub(crate) fn cancel_push(&self, channel: Option<ChannelId>, id: u64) {
         let mut state = self.lock();
         match state.pushes.iter().position(|push| push.id == id) {
             Some(index) => {
@@ -109,7 +135,7 @@ impl Lanes {
                 drop(push);
             }
             None if !state.closed => {
-                state.control.push(Control::Command(Command::Cancel { channel: Some(channel), id }));
+                state.control.push(Control::Command(Command::Cancel { channel, id }));
                 self.has_control.store(true, Ordering::Release);
                 wake(state);
             }

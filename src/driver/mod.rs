@@ -3,10 +3,12 @@
 //! It never awaits a send: a peer that answers before it reads would deadlock that. It writes while it can, flushes
 //! without waiting, always reads, and gives way after a bounded amount of work.
 
+mod asks;
 mod dialer;
 mod farewell;
 mod lanes;
 pub(crate) mod queue;
+mod received;
 mod room;
 mod routes;
 pub(crate) mod shared;
@@ -19,22 +21,25 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use futures::{Sink, Stream};
 use tokio::sync::watch;
 
-use self::{dialer::Dialing, farewell::Farewell, routes::Routes};
+use self::{asks::Asks, dialer::Dialing, farewell::Farewell, routes::Routes};
 pub(crate) use self::{
+    asks::JoinParams,
     dialer::{Dialer, Source},
     lanes::{Control, Lanes},
     shared::Shared,
     token::Token,
 };
 use crate::{
-    core::{Command, Core, Holdings, Instant, Outcome, Output, Push},
+    core::{Command, Core, Holdings, Instant, Join, Outcome, Output, Params, Push},
     error::{CastError, ConnectError, NotSent, PushError},
     runtime::{Sleep, sleep_until, yield_now},
+    serializer::{Envelope, Incoming},
     status::Status,
     streams::feed::FeedWriter,
     telemetry::Telemetry,
@@ -71,7 +76,11 @@ pub struct Driver {
     routes: Routes,
     /// Until the end, with which it ends too.
     status: Option<watch::Sender<Status>>,
+    latency: Option<watch::Sender<Option<Duration>>>,
     listeners: Vec<FeedWriter<Telemetry>>,
+    /// Those who want every message of the socket.
+    raw: Vec<FeedWriter<Envelope>>,
+    asks: Asks,
     /// Made at the first poll, since only that is sure to be inside a runtime.
     timer: Option<Pin<Box<Sleep>>>,
     control: Vec<Control>,
@@ -80,7 +89,13 @@ pub struct Driver {
 }
 
 impl Driver {
-    pub(crate) fn new(shared: Arc<Shared>, core: Core<Token>, dialer: Dialer, status: watch::Sender<Status>) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        core: Core<Token>,
+        dialer: Dialer,
+        status: watch::Sender<Status>,
+        latency: watch::Sender<Option<Duration>>,
+    ) -> Self {
         Driver {
             timer: None,
             shared,
@@ -93,7 +108,10 @@ impl Driver {
             farewells: Vec::new(),
             routes: Routes::default(),
             status: Some(status),
+            latency: Some(latency),
             listeners: Vec::new(),
+            raw: Vec::new(),
+            asks: Asks::default(),
             control: Vec::new(),
             pushes: Vec::new(),
             finished: false,
@@ -105,6 +123,7 @@ impl Driver {
         let now = self.shared.now();
         self.take_control(now, cx);
         self.apply();
+        self.poll_asks(now, cx);
         self.poll_dial(now, cx);
         let more_to_read = self.read(now, cx);
         // After reading: what has arrived is not late, however long this task was kept from running.
@@ -112,10 +131,11 @@ impl Driver {
         self.apply();
         // What opens only now has not been read yet, and so would wake nobody.
         let opened = self.poll_dial(now, cx);
+        self.poll_asks(now, cx);
         self.routes.hand_over();
         let more_to_write = self.write(now, cx);
         self.poll_farewells(cx);
-        opened || more_to_read || more_to_write || self.fresh
+        opened || more_to_read || more_to_write || self.fresh || self.asks.is_fresh()
     }
 
     fn take_control(&mut self, now: Instant, cx: &mut Context<'_>) {
@@ -128,9 +148,18 @@ impl Driver {
     fn obey(&mut self, now: Instant, control: &mut Vec<Control>) {
         for item in control.drain(..) {
             match item {
-                Control::Command(command) => self.core.handle_command(now, command),
+                Control::Command(command) => {
+                    if let Command::Join(Join { channel, params: Some(Params::Ready(_)), .. }) = &command {
+                        self.routes.set_params(*channel, None, &self.shared.budget);
+                    }
+                    self.core.handle_command(now, command);
+                }
+                Control::JoinWith { params, join } => {
+                    self.routes.set_params(join.channel, Some(params), &self.shared.budget);
+                    self.core.handle_command(now, Command::Join(join));
+                }
                 Control::Register { channel, topic, status } => {
-                    self.routes.register(channel, status);
+                    self.routes.register(channel, topic.clone(), status);
                     self.core.handle_command(now, Command::Register { channel, topic });
                 }
                 Control::Subscribe { channel, writer } => {
@@ -139,6 +168,14 @@ impl Driver {
                     self.routes.subscribe(channel, writer);
                 }
                 Control::Unsubscribe { channel, event, id } => self.routes.unsubscribe(channel, event.as_deref(), id),
+                Control::Joins { channel, feed } => {
+                    self.apply();
+                    self.routes.watch_joins(channel, feed);
+                }
+                Control::Messages(feed) => {
+                    self.raw.retain(|listener| !listener.is_abandoned());
+                    self.raw.push(feed);
+                }
                 Control::Listen(feed) => {
                     self.apply();
                     // Where nothing happens nothing else would notice those that are gone.
@@ -165,6 +202,18 @@ impl Driver {
                     None => self.core.handle_hung_up(),
                 },
                 Output::Settle(token, outcome) => token.settle(outcome),
+                Output::Ask(channel, number) => {
+                    if let Some((params, last)) = self.routes.params(channel) {
+                        self.asks.ask(channel, number, params, last);
+                    }
+                }
+                Output::Unask(channel) => self.asks.unask(channel),
+                Output::Latency(round_trip) => {
+                    if let Some(latency) = &self.latency {
+                        latency.send_if_modified(|present| std::mem::replace(present, round_trip) != round_trip);
+                    }
+                }
+                Output::Joined(channel, outcome) => self.routes.joined(channel, &outcome),
                 Output::Status(status) => {
                     tracing::debug!(?status, "socket");
                     if let Some(present) = &self.status {
@@ -183,6 +232,13 @@ impl Driver {
                 }
                 Output::Finished => self.finished = true,
             }
+        }
+    }
+
+    fn poll_asks(&mut self, now: Instant, cx: &mut Context<'_>) {
+        while let Some((channel, number, answer)) = self.asks.poll(cx) {
+            self.core.handle_params(now, channel, number, answer);
+            self.apply();
         }
     }
 
@@ -225,7 +281,10 @@ impl Driver {
                         self.take_control(now, cx);
                         self.apply();
                     }
-                    self.core.handle_frame(now, frame, |channel, message| self.routes.deliver(channel, message));
+                    self.core.handle_frame(now, frame, |channel, message| match channel {
+                        Some(channel) => self.routes.deliver(channel, message),
+                        None => tell_raw(&mut self.raw, message),
+                    });
                     // What this frame brings about comes before the next one: an end of streams, say.
                     self.apply();
                 }
@@ -372,9 +431,25 @@ impl Driver {
         self.shared.lanes.close();
         self.routes = Routes::default();
         self.listeners.clear();
+        self.raw.clear();
+        self.asks.clear();
+        self.latency = None;
         self.status = None;
         self.shared.publish(Holdings::default(), 0);
     }
+}
+
+/// Hands a message to those who want all of them.
+fn tell_raw(listeners: &mut Vec<FeedWriter<Envelope>>, message: &Incoming<'_>) {
+    if listeners.is_empty() {
+        return;
+    }
+    listeners.retain(|listener| !listener.is_abandoned());
+    let Some((last, others)) = listeners.split_last() else { return };
+    let envelope = message.to_envelope();
+    let bytes = envelope.held();
+    others.iter().for_each(|listener| listener.push(envelope.clone(), bytes));
+    last.push(envelope, bytes);
 }
 
 impl Drop for Driver {

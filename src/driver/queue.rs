@@ -45,12 +45,12 @@ impl Budget {
         self.used.load(Ordering::Relaxed)
     }
 
-    fn take(&self, bytes: usize) -> bool {
+    pub(crate) fn take(&self, bytes: usize) -> bool {
         let free = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= self.limit);
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, free).is_ok()
     }
 
-    fn give_back(&self, bytes: usize) {
+    pub(crate) fn give_back(&self, bytes: usize) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
@@ -58,7 +58,10 @@ impl Budget {
 #[derive(Debug)]
 struct Queue {
     state: Mutex<State>,
-    limit: usize,
+    /// In bytes.
+    limit: AtomicUsize,
+    /// Messages that nobody has read, where their number is bounded.
+    unread: AtomicUsize,
     budget: Arc<Budget>,
 }
 
@@ -66,6 +69,8 @@ struct Queue {
 struct State {
     slots: VecDeque<Slot>,
     bytes: usize,
+    /// How many messages may be unread.
+    most: Option<usize>,
     reader: Option<Waker>,
     ended: bool,
     /// The reader is gone: nothing is kept any more.
@@ -118,8 +123,10 @@ pub(crate) fn queue(
     budget: Arc<Budget>,
 ) -> (Writer, Reader) {
     let names = Arc::new(Names { topic, event: event.as_deref().unwrap_or_default().into() });
-    let queue = Arc::new(Queue { state: Mutex::default(), limit, budget });
-    let reader = Reader { queue: queue.clone(), chunk: None, next: 0, names: names.clone(), only: event.is_some() };
+    let queue = Queue { state: Mutex::default(), limit: limit.into(), unread: AtomicUsize::new(0), budget };
+    let queue = Arc::new(queue);
+    let only = event.is_some();
+    let reader = Reader { queue: queue.clone(), chunk: None, next: 0, names: names.clone(), only, counts: false };
     let writer =
         Writer { id, event, names: Interned { own: names, seen: Vec::new() }, queue, filling: Filling::default() };
     (writer, reader)
@@ -161,7 +168,7 @@ impl Writer {
         let (bytes, kind) = (incoming.body.bytes, incoming.body.kind);
         let small = bytes.len() < SLICE_FROM;
         if small {
-            self.filling.make_room(bytes.len(), CHUNK.min(self.queue.limit / 8));
+            self.filling.make_room(bytes.len(), CHUNK.min(self.queue.limit() / 8));
         }
         let name = match &self.event {
             Some(_) => 0,
@@ -181,16 +188,26 @@ impl Writer {
             return;
         }
         let mut state = self.queue.lock();
-        for chunk in self.filling.full.drain(..) {
+        for mut chunk in self.filling.full.drain(..) {
             if state.abandoned {
                 continue;
             }
-            let fits = state.bytes + chunk.cost <= self.queue.limit;
+            let messages = chunk.records.len();
+            if let Some(most) = state.most {
+                chunk.records.truncate(most.saturating_sub(self.queue.unread.load(Ordering::Relaxed)));
+            }
+            let fits = !chunk.records.is_empty() && state.bytes.saturating_add(chunk.cost) <= self.queue.limit();
+            let mut kept = 0;
             if fits && self.queue.budget.take(chunk.cost) {
+                kept = chunk.records.len();
+                if state.most.is_some() {
+                    self.queue.unread.fetch_add(kept, Ordering::Relaxed);
+                }
                 state.bytes += chunk.cost;
                 state.slots.push_back(Slot::Chunk(chunk));
-            } else {
-                state.lag(chunk.records.len());
+            }
+            if kept < messages {
+                state.lag(messages - kept);
             }
         }
         wake(state);
@@ -311,6 +328,10 @@ impl Interned {
 }
 
 impl Queue {
+    fn limit(&self) -> usize {
+        self.limit.load(Ordering::Relaxed)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -325,9 +346,29 @@ pub(crate) struct Reader {
     names: Arc<Names>,
     /// Whether all messages bear the reader's own name.
     only: bool,
+    /// Whether the number of unread messages is bounded.
+    counts: bool,
 }
 
 impl Reader {
+    /// From now on it holds this many bytes at most.
+    pub(crate) fn limit_bytes(&mut self, bytes: usize) {
+        self.queue.limit.store(bytes, Ordering::Relaxed);
+    }
+
+    /// From now on this many messages at most are unread.
+    pub(crate) fn limit_messages(&mut self, most: Option<usize>) {
+        let mut state = self.queue.lock();
+        state.most = most;
+        self.counts = most.is_some();
+        let queued = state.slots.iter().map(|slot| match slot {
+            Slot::Chunk(chunk) => chunk.records.len(),
+            _ => 0,
+        });
+        let begun = self.chunk.as_ref().map_or(0, |chunk| chunk.records.len() - self.next);
+        self.queue.unread.store(queued.sum::<usize>() + begun, Ordering::Relaxed);
+    }
+
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Item>> {
         loop {
             if let Some(message) = self.next_of_chunk() {
@@ -365,6 +406,9 @@ impl Reader {
         let chunk = self.chunk.as_ref()?;
         let record = *chunk.records.get(self.next)?;
         self.next += 1;
+        if self.counts {
+            self.queue.unread.fetch_sub(1, Ordering::Relaxed);
+        }
         let bytes = match record.place {
             Place::Data { start, end } => chunk.data.slice(start as usize..end as usize),
             Place::Large(index) => chunk.large[index as usize].clone(),
@@ -437,6 +481,72 @@ mod tests {
         assert!(kept > 0);
         assert_eq!(kept + lost, 100);
         assert_eq!(budget.used(), 0);
+    }
+
+    fn shout(writer: &mut Writer, number: usize) {
+        let bytes = Bytes::from(number.to_string());
+        let body = crate::serializer::Body { owner: &bytes, bytes: &bytes, kind: Kind::Json };
+        let event = "shout".into();
+        writer.push(&Incoming { join_ref: None, reference: None, topic: "room:1".into(), event, body });
+    }
+
+    fn read(reader: &mut Reader) -> Vec<String> {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut seen = Vec::new();
+        while let Poll::Ready(Some(item)) = reader.poll_next(&mut cx) {
+            seen.push(match item {
+                Item::Message(message) => message.payload().to_string(),
+                Item::Lagged(lost) => format!("lost {lost}"),
+                Item::NotJoined(cause) => cause.to_string(),
+            });
+        }
+        seen
+    }
+
+    // Law 3
+    #[test]
+    fn a_bound_in_messages_keeps_the_first_of_them_and_makes_room_one_by_one() {
+        let (mut writer, mut reader) = queue("room:1".into(), Some("shout".into()), 1, 1 << 20, Budget::new(1 << 20));
+        shout(&mut writer, 0);
+        writer.hand_over();
+        // What waits already counts.
+        reader.limit_messages(Some(3));
+        (1..=4).for_each(|number| shout(&mut writer, number));
+        writer.hand_over();
+        shout(&mut writer, 5);
+        writer.hand_over();
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(matches!(reader.poll_next(&mut cx), Poll::Ready(Some(Item::Message(_)))));
+        shout(&mut writer, 6);
+        writer.hand_over();
+        assert_eq!(read(&mut reader), ["1", "2", "lost 3", "6"]);
+        (7..20).for_each(|number| shout(&mut writer, number));
+        writer.hand_over();
+        assert_eq!(read(&mut reader), ["7", "8", "9", "lost 10"]);
+        reader.limit_messages(None);
+        (0..9).for_each(|number| shout(&mut writer, number));
+        writer.hand_over();
+        assert_eq!(read(&mut reader).len(), 9);
+    }
+
+    // Law 3
+    #[test]
+    fn a_bound_in_bytes_can_be_changed_and_lifted() {
+        let (mut writer, mut reader) = queue("room:1".into(), Some("shout".into()), 1, 1 << 10, Budget::new(1 << 20));
+        let mut fill = |reader: &mut Reader| {
+            for number in 0..1_000 {
+                shout(&mut writer, number);
+                writer.hand_over();
+            }
+            let seen = read(reader);
+            (seen.len(), seen.iter().filter(|item| item.starts_with("lost")).count())
+        };
+        let (few, lagged) = fill(&mut reader);
+        assert!(few < 20 && lagged == 1, "{few}");
+        reader.limit_bytes(usize::MAX);
+        assert_eq!(fill(&mut reader), (1_000, 0));
+        reader.limit_bytes(0);
+        assert_eq!(fill(&mut reader), (1, 1));
     }
 
     // T-32

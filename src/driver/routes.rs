@@ -5,8 +5,19 @@ use std::{collections::HashMap, mem, sync::Arc};
 use slab::Slab;
 use tokio::sync::watch;
 
-use super::queue::Writer;
-use crate::{core::ChannelId, error::NotJoined, serializer::Incoming, status::ChannelStatus};
+use super::{
+    asks::JoinParams,
+    queue::{Budget, Writer},
+    received::Received,
+};
+use crate::{
+    core::ChannelId,
+    error::{JoinError, NotJoined},
+    message::{LastSeen, Reply, Topic},
+    serializer::Incoming,
+    status::ChannelStatus,
+    streams::feed::FeedWriter,
+};
 
 /// Finding the streams of a message takes the same time whatever the number of channels.
 #[derive(Debug, Default)]
@@ -28,6 +39,17 @@ struct Route {
     /// Streams taken while the channel leaves: they belong to its next life.
     next_life: Vec<usize>,
     leaving: bool,
+    topic: Topic,
+    /// Those who watch how its joins come out.
+    joins: Vec<FeedWriter<Result<Reply, JoinError>>>,
+    /// The closure that says what a join sends, and what it is told.
+    asked: Option<Box<Asked>>,
+}
+
+#[derive(Debug)]
+struct Asked {
+    params: JoinParams,
+    received: Received,
 }
 
 #[derive(Debug)]
@@ -37,7 +59,7 @@ struct Stream {
 }
 
 impl Routes {
-    pub(super) fn register(&mut self, channel: ChannelId, status: watch::Sender<ChannelStatus>) {
+    pub(super) fn register(&mut self, channel: ChannelId, topic: Topic, status: watch::Sender<ChannelStatus>) {
         let route = Route {
             status,
             events: Vec::new(),
@@ -46,6 +68,9 @@ impl Routes {
             all: Vec::new(),
             next_life: Vec::new(),
             leaving: false,
+            topic,
+            joins: Vec::new(),
+            asked: None,
         };
         self.channels.insert(channel, route);
     }
@@ -80,6 +105,9 @@ impl Routes {
 
     pub(super) fn deliver(&mut self, channel: ChannelId, incoming: &Incoming<'_>) {
         let Some(route) = self.channels.get_mut(&channel) else { return };
+        if let Some(asked) = &mut route.asked {
+            asked.received.note(&route.topic, incoming);
+        }
         // The protocol's own names under a join are no messages; broadcast, they are an application's (C-27).
         let is_protocol = incoming.join_ref.is_some() && incoming.event.starts_with("phx_");
         let named = route.find(&incoming.event);
@@ -126,6 +154,9 @@ impl Routes {
         }
         route.all.retain(|key| staying.contains(key));
         route.tidy();
+        if let Some(asked) = &mut route.asked {
+            asked.received.forget();
+        }
         ended.into_iter().for_each(|key| self.drop_stream(key));
     }
 
@@ -133,6 +164,42 @@ impl Routes {
         if let Some(route) = self.channels.remove(&channel) {
             route.keys().for_each(|key| self.drop_stream(key));
         }
+    }
+
+    pub(super) fn watch_joins(&mut self, channel: ChannelId, feed: FeedWriter<Result<Reply, JoinError>>) {
+        if let Some(route) = self.channels.get_mut(&channel) {
+            route.joins.retain(|feed| !feed.is_abandoned());
+            route.joins.push(feed);
+        }
+    }
+
+    pub(super) fn joined(&mut self, channel: ChannelId, outcome: &Result<Reply, JoinError>) {
+        let Some(route) = self.channels.get_mut(&channel) else { return };
+        route.joins.retain(|feed| !feed.is_abandoned());
+        let bytes = match outcome {
+            Ok(reply) | Err(JoinError::Refused(reply) | JoinError::Crashed(reply)) => reply.payload().whole().len(),
+            Err(_) => 0,
+        };
+        route.joins.iter().for_each(|feed| feed.push(outcome.clone(), bytes));
+    }
+
+    /// From now on a closure says what a join sends; none, where it is said already.
+    pub(super) fn set_params(&mut self, channel: ChannelId, params: Option<JoinParams>, budget: &Arc<Budget>) {
+        let Some(route) = self.channels.get_mut(&channel) else { return };
+        match (params, &mut route.asked) {
+            (Some(params), Some(asked)) => asked.params = params,
+            (Some(params), None) => {
+                route.asked = Some(Box::new(Asked { params, received: Received::new(budget.clone()) }));
+            }
+            (None, _) => route.asked = None,
+        }
+    }
+
+    /// The closure of this channel, and what it is to be told.
+    pub(super) fn params(&mut self, channel: ChannelId) -> Option<(&mut JoinParams, LastSeen)> {
+        let asked = self.channels.get_mut(&channel)?.asked.as_mut()?;
+        let last = asked.received.last_seen();
+        Some((&mut asked.params, last))
     }
 
     pub(super) fn streams(&self) -> usize {

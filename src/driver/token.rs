@@ -1,10 +1,12 @@
 //! Who waits for the answer to a command.
 
+use std::time::Duration;
+
 use tokio::sync::oneshot::Sender;
 
 use crate::{
     core::Outcome,
-    error::{CastError, ConnectError, JoinError, LeaveError, PushError},
+    error::{CastError, ConnectError, JoinError, LeaveError, PingError, PushError},
     message::Reply,
 };
 
@@ -15,6 +17,7 @@ pub(crate) enum Token {
     Push(Sender<Result<Reply, PushError>>),
     Cast(Sender<Result<(), CastError>>),
     Leave(Sender<Result<(), LeaveError>>),
+    Ping(Sender<Result<Duration, PingError>>),
     Done(Sender<()>),
 }
 
@@ -27,6 +30,7 @@ impl Token {
             (Token::Push(caller), Outcome::Push(how)) => drop(caller.send(how)),
             (Token::Cast(caller), Outcome::Cast(how)) => drop(caller.send(how)),
             (Token::Leave(caller), Outcome::Leave(how)) => drop(caller.send(how)),
+            (Token::Ping(caller), Outcome::Ping(how)) => drop(caller.send(how)),
             (Token::Done(caller), Outcome::Done) => drop(caller.send(())),
             (token, outcome) => unreachable!("{token:?} settled with {outcome:?}"),
         }

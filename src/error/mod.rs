@@ -6,7 +6,7 @@ mod operation;
 use std::{error::Error as StdError, fmt, sync::Arc};
 
 pub use connect::{BuildError, ConnectError, Refusal, Stop};
-pub use operation::{CastError, EventError, JoinError, Lagged, LeaveError, NotJoined, NotSent, PushError};
+pub use operation::{CastError, EventError, JoinError, Lagged, LeaveError, NotJoined, NotSent, PingError, PushError};
 
 /// Any error of yours: what closures given to the builder may fail with.
 pub type BoxError = Box<dyn StdError + Send + Sync>;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{ConnectError, DecodeError, EncodeError};
+use super::{ConnectError, DecodeError, EncodeError, Source};
 use crate::message::{Message, Reply};
 
 /// Items of a stream that were dropped because its reader was too slow.
@@ -42,6 +42,14 @@ pub enum JoinError {
     /// The params could not be encoded.
     #[error(transparent)]
     Encode(#[from] EncodeError),
+    /// Your [`join_with`](crate::Channel::join_with) closure failed. The channel stays wanted and asks again by its
+    /// backoff, unless the closure said [`Stop`](crate::Stop).
+    #[error("a params closure failed: {0}")]
+    Provider(#[source] Source),
+    /// This many outcomes were lost here, because the stream was not read fast enough. Only in
+    /// [`joins`](crate::Channel::joins).
+    #[error("{0} outcomes of joins were lost: the stream was not read fast enough")]
+    Lagged(u64),
     /// The reply was not what you decode it to; for functions of one `?` chain.
     #[error(transparent)]
     Decode(#[from] DecodeError),
@@ -76,6 +84,24 @@ impl PushError {
     pub fn is_not_sent(&self) -> bool {
         matches!(self, PushError::NotSent(_) | PushError::Encode(_))
     }
+}
+
+/// Why a ping has no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum PingError {
+    /// The socket was not connected; nothing was sent.
+    #[error("the socket is not connected")]
+    NotConnected,
+    /// The connection was lost, or closed by this side, before the answer.
+    #[error("the connection ended before the ping was answered")]
+    Disconnected,
+    /// No answer came in time.
+    #[error("the ping was not answered in time")]
+    Timeout,
+    /// The serializer cannot encode a heartbeat.
+    #[error(transparent)]
+    Encode(EncodeError),
 }
 
 /// Why something was never sent.
@@ -137,6 +163,9 @@ pub enum EventError {
     /// The channel is not joined and will not be by itself. The stream stays, for a later `join`.
     #[error("{0}")]
     NotJoined(NotJoined),
+    /// An event that the enum of a [`messages_as`](crate::Channel::messages_as) stream has no variant for.
+    #[error("the event `{}` is unknown", .0.event())]
+    Unknown(Message),
     /// A payload that does not decode to the stream's type.
     #[error("a payload of `{}` does not decode: {source}", .message.event())]
     Decode {
@@ -171,6 +200,10 @@ pub enum NotJoined {
     /// The join cannot be encoded. The channel stops until the next `join`.
     #[error(transparent)]
     Unsendable(EncodeError),
+    /// The `join_with` closure failed. It is asked again by the backoff; one that said [`Stop`](crate::Stop) stops the
+    /// channel until the next `join`.
+    #[error("a params closure failed: {0}")]
+    Provider(#[source] Source),
     /// The rejoin attempts are used up. The channel stops until the next `join`.
     #[error("the rejoin attempts are used up")]
     GaveUp,

@@ -5,7 +5,7 @@ use std::{
     future::Future,
     mem,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -13,8 +13,8 @@ use std::{
 use super::{Answer, deadline, spent};
 use crate::{
     channel::Inner,
-    core::{self, Command},
-    driver::{Control, Token},
+    core::{self, Command, Params},
+    driver::{Control, JoinParams, Token},
     error::{EncodeError, JoinError, LeaveError},
     message::Reply,
     payload::Payload,
@@ -28,13 +28,22 @@ pub struct Join {
 }
 
 enum Stage {
-    New { params: Option<Result<Payload, EncodeError>>, again: bool, timeout: Option<Duration> },
+    New { params: Given, again: bool, timeout: Option<Duration> },
     Asked { id: u64, answer: Answer<Result<Reply, JoinError>> },
     Done,
 }
 
+/// What it is to send.
+pub(crate) enum Given {
+    /// What was sent last.
+    Same,
+    Ready(Result<Payload, EncodeError>),
+    /// Behind a lock that nobody contends for: the closure need not be `Sync`, and the join is.
+    With(Mutex<JoinParams>),
+}
+
 impl Join {
-    pub(crate) fn new(channel: Arc<Inner>, params: Option<Result<Payload, EncodeError>>, again: bool) -> Self {
+    pub(crate) fn new(channel: Arc<Inner>, params: Given, again: bool) -> Self {
         Join { channel, stage: Stage::New { params, again, timeout: None } }
     }
 
@@ -51,20 +60,26 @@ impl Join {
     /// [`status`](crate::Channel::status) and as [`NotJoined`](crate::EventError::NotJoined) in its streams. Params
     /// that do not encode are traced, and the channel is not wanted. It holds nothing: keep a handle or a stream.
     pub fn detach(mut self) {
-        if let Stage::New { params, again, .. } = mem::replace(&mut self.stage, Stage::Done) {
-            match params.transpose() {
-                Ok(params) => drop(self.ask(params, None, again)),
-                Err(error) => tracing::error!(%error, topic = &*self.channel.topic, "a detached join cannot be sent"),
-            }
+        if let Stage::New { params, again, .. } = mem::replace(&mut self.stage, Stage::Done)
+            && let Err(error) = self.ask(params, None, again)
+        {
+            tracing::error!(%error, topic = &*self.channel.topic, "a detached join cannot be sent");
         }
     }
 
-    fn ask(&self, params: Option<Payload>, caller: Option<(Token, core::Instant)>, again: bool) -> u64 {
+    fn ask(&self, params: Given, caller: Option<(Token, core::Instant)>, again: bool) -> Result<u64, EncodeError> {
         let shared = self.channel.shared();
         let id = shared.refs.next();
-        let join = core::Join { channel: self.channel.id, id, params, caller, again };
-        shared.lanes.send(Control::Command(Command::Join(join)));
-        id
+        let join = |params| core::Join { channel: self.channel.id, id, params, caller, again };
+        shared.lanes.send(match params {
+            Given::Same => Control::Command(Command::Join(join(None))),
+            Given::Ready(params) => Control::Command(Command::Join(join(Some(Params::Ready(params?))))),
+            Given::With(params) => {
+                let params = params.into_inner().unwrap_or_else(PoisonError::into_inner);
+                Control::JoinWith { params, join: join(Some(Params::Asked)) }
+            }
+        });
+        Ok(id)
     }
 }
 
@@ -73,18 +88,16 @@ impl Future for Join {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let Stage::New { params, again, timeout } = &mut self.stage {
-            let (params, again, timeout) = (params.take(), *again, *timeout);
-            let params = match params.transpose() {
-                Ok(params) => params,
+            let (params, again, timeout) = (mem::replace(params, Given::Same), *again, *timeout);
+            let (caller, answer) = Answer::channel();
+            let deadline = deadline(self.channel.shared(), timeout);
+            self.stage = match self.ask(params, Some((Token::Join(caller), deadline)), again) {
+                Ok(id) => Stage::Asked { id, answer },
                 Err(error) => {
                     self.stage = Stage::Done;
                     return Poll::Ready(Err(error.into()));
                 }
             };
-            let (caller, answer) = Answer::channel();
-            let deadline = deadline(self.channel.shared(), timeout);
-            let id = self.ask(params, Some((Token::Join(caller), deadline)), again);
-            self.stage = Stage::Asked { id, answer };
         }
         let Stage::Asked { answer, .. } = &mut self.stage else { spent() };
         let outcome = ready!(answer.poll(cx));

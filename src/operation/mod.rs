@@ -2,6 +2,7 @@
 
 mod connection;
 mod join;
+mod ping;
 mod push;
 
 use std::{
@@ -16,8 +17,10 @@ use tokio::sync::oneshot;
 pub use self::{
     connection::{Close, Connect, Connecting, Disconnect},
     join::{Join, Leave},
+    ping::Ping,
     push::{Cast, Push},
 };
+pub(crate) use self::{join::Given, push::Sending};
 use crate::{core::Instant, driver::Shared};
 
 /// The answer to a command, once it was given.

@@ -15,11 +15,13 @@ use tokio::sync::oneshot;
 use super::{Answer, deadline, spent};
 use crate::{
     channel::Inner,
-    core::{self, event},
-    driver::Token,
+    core::{self, ChannelId, Raw, To, event},
+    driver::{Shared, Token},
     error::{CastError, EncodeError, NotSent, PushError},
     message::Reply,
     payload::Payload,
+    serializer::Envelope,
+    socket,
 };
 
 /// A message on its way, and its reply: [`Channel::push`](crate::Channel::push).
@@ -29,7 +31,8 @@ use crate::{
 #[must_use = "a push is sent when it is first polled"]
 pub struct Push(Sending<Result<Reply, PushError>>);
 
-/// A message on its way, without a reply: [`Channel::cast`](crate::Channel::cast).
+/// A message on its way, without a reply: [`Channel::cast`](crate::Channel::cast), or
+/// [`Socket::cast`](crate::Socket::cast).
 ///
 /// Its one deadline, set at the first poll, covers waiting for room, for the join and for the connection.
 #[derive(Debug)]
@@ -38,7 +41,7 @@ pub struct Cast(Sending<Result<(), CastError>>);
 
 impl Push {
     pub(crate) fn new(channel: Arc<Inner>, event: Arc<str>, payload: Result<Payload, EncodeError>) -> Self {
-        Push(Sending::new(channel, event, payload))
+        Push(Sending::new(Target::Channel(channel), event, payload))
     }
 
     /// How long it may take in all, in place of the socket's timeout. Valid until the first poll.
@@ -50,7 +53,13 @@ impl Push {
 
 impl Cast {
     pub(crate) fn new(channel: Arc<Inner>, event: Arc<str>, payload: Result<Payload, EncodeError>) -> Self {
-        Cast(Sending::new(channel, event, payload))
+        Cast(Sending::new(Target::Channel(channel), event, payload))
+    }
+
+    pub(crate) fn raw(socket: Arc<socket::Inner>, message: Envelope) -> Self {
+        let Envelope { join_ref, r#ref: reference, topic, event, payload } = message;
+        let raw = Box::new(Raw { join_ref, reference, topic });
+        Cast(Sending::new(Target::Socket(socket, Some(raw)), event, Ok(payload)))
     }
 
     /// How long it may take in all, in place of the socket's timeout. Valid until the first poll.
@@ -77,7 +86,7 @@ impl Future for Cast {
 }
 
 /// How a push and a cast differ.
-trait Outcome: Sized {
+pub(crate) trait Outcome: Sized {
     const WANTS_REPLY: bool;
     fn token(caller: oneshot::Sender<Self>) -> Token;
     fn not_sent(why: NotSent) -> Self;
@@ -116,9 +125,34 @@ impl Outcome for Result<(), CastError> {
     }
 }
 
-struct Sending<O> {
-    channel: Arc<Inner>,
+/// A message on its way.
+pub(crate) struct Sending<O> {
+    target: Target,
+    patient: bool,
     stage: Stage<O>,
+}
+
+/// Where it goes, which it holds.
+pub(crate) enum Target {
+    Channel(Arc<Inner>),
+    /// Past all channels; with what stands around it, until it is sent.
+    Socket(Arc<socket::Inner>, Option<Box<Raw>>),
+}
+
+impl Target {
+    fn shared(&self) -> &Arc<Shared> {
+        match self {
+            Target::Channel(channel) => channel.shared(),
+            Target::Socket(socket, _) => &socket.shared,
+        }
+    }
+
+    fn channel(&self) -> Option<ChannelId> {
+        match self {
+            Target::Channel(channel) => Some(channel.id),
+            Target::Socket(..) => None,
+        }
+    }
 }
 
 enum Stage<O> {
@@ -140,34 +174,47 @@ enum Stage<O> {
 }
 
 impl<O: Outcome> Sending<O> {
-    fn new(channel: Arc<Inner>, event: Arc<str>, payload: Result<Payload, EncodeError>) -> Self {
-        let payload = match &*event {
-            event::JOIN | event::LEAVE => {
+    pub(crate) fn new(target: Target, event: Arc<str>, payload: Result<Payload, EncodeError>) -> Self {
+        let payload = match (&target, &*event) {
+            (Target::Channel(_), event::JOIN | event::LEAVE) => {
                 Err(EncodeError::new(format!("the event `{event}` belongs to the protocol: use `join` or `leave`")))
             }
             _ => payload,
         };
-        Sending { channel, stage: Stage::New { event, payload, timeout: None } }
+        Sending { target, patient: false, stage: Stage::New { event, payload, timeout: None } }
     }
 
-    fn timeout(&mut self, new: Duration) {
+    /// As much of it may wait for the join as its sender sends: it bounds that by itself.
+    pub(crate) fn patient(channel: Arc<Inner>, event: Arc<str>, payload: Payload, timeout: Duration) -> Self {
+        let mut sending = Sending::new(Target::Channel(channel), event, Ok(payload));
+        sending.patient = true;
+        sending.timeout(timeout);
+        sending
+    }
+
+    /// Whether the lane to the driver was full when it was last polled.
+    pub(crate) fn waits_for_room(&self) -> bool {
+        matches!(self.stage, Stage::Room { .. })
+    }
+
+    pub(crate) fn timeout(&mut self, new: Duration) {
         if let Stage::New { timeout, .. } = &mut self.stage {
             *timeout = Some(new);
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<O> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<O> {
         loop {
             match mem::replace(&mut self.stage, Stage::Done) {
                 Stage::New { payload: Err(error), .. } => return Poll::Ready(O::unencodable(error)),
                 Stage::New { event, payload: Ok(payload), timeout } => self.begin(event, payload, timeout, cx),
                 Stage::Room { push, answer } => {
-                    if self.channel.shared().now() >= push.deadline {
-                        self.channel.shared().lanes.leave_room(push.id);
+                    if self.target.shared().now() >= push.deadline {
+                        self.target.shared().lanes.leave_room(push.id);
                         return Poll::Ready(O::not_sent(NotSent::Timeout));
                     }
                     let id = push.id;
-                    match self.channel.shared().lanes.poll_push(*push, cx) {
+                    match self.target.shared().lanes.poll_push(*push, cx) {
                         Ok(()) => self.stage = Stage::Sent { id, answer },
                         Err(push) => {
                             self.stage = Stage::Room { push, answer };
@@ -191,17 +238,25 @@ impl<O: Outcome> Sending<O> {
     }
 
     fn begin(&mut self, event: Arc<str>, payload: Payload, timeout: Option<Duration>, cx: &mut Context<'_>) {
-        let shared = self.channel.shared();
+        let to = match &mut self.target {
+            Target::Channel(channel) => To::Channel(channel.id),
+            Target::Socket(_, raw) => match raw.take() {
+                Some(raw) => To::Raw(raw),
+                None => spent(),
+            },
+        };
+        let shared = self.target.shared();
         let (caller, answer) = Answer::channel();
         let id = shared.refs.next();
         let push = core::Push {
-            channel: self.channel.id,
+            to,
             id,
             event,
             payload,
             deadline: deadline(shared, timeout),
             token: O::token(caller),
             wants_reply: O::WANTS_REPLY,
+            patient: self.patient,
         };
         self.stage = match shared.lanes.poll_push(push, cx) {
             Ok(()) => Stage::Sent { id, answer },
@@ -213,8 +268,8 @@ impl<O: Outcome> Sending<O> {
 impl<O> Drop for Sending<O> {
     fn drop(&mut self) {
         match &self.stage {
-            Stage::Room { push, .. } => self.channel.shared().lanes.leave_room(push.id),
-            Stage::Sent { id, .. } => self.channel.shared().lanes.cancel_push(self.channel.id, *id),
+            Stage::Room { push, .. } => self.target.shared().lanes.leave_room(push.id),
+            Stage::Sent { id, .. } => self.target.shared().lanes.cancel_push(self.target.channel(), *id),
             Stage::New { .. } | Stage::Done => {}
         }
     }
@@ -228,6 +283,9 @@ impl<O> fmt::Debug for Sending<O> {
             Stage::Sent { .. } => "sent",
             Stage::Done => "done",
         };
-        write!(f, "{:?}, {stage}", self.channel)
+        match &self.target {
+            Target::Channel(channel) => write!(f, "{channel:?}, {stage}"),
+            Target::Socket(socket, _) => write!(f, "{socket:?}, {stage}"),
+        }
     }
 }

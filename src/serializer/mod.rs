@@ -13,7 +13,7 @@ pub use v2::V2;
 use crate::{
     error::{DecodeError, EncodeError},
     message::Topic,
-    payload::{Kind, Payload},
+    payload::{IntoPayload, Kind, Payload},
     transport::Frame,
 };
 
@@ -30,6 +30,28 @@ pub struct Envelope {
     pub event: Arc<str>,
     /// The payload; of a `phx_reply` it is `{"status": .., "response": ..}`, or [`Payload::binary_reply`].
     pub payload: Payload,
+}
+
+impl Envelope {
+    /// A message without refs.
+    ///
+    /// # Errors
+    /// The payload does not encode.
+    pub fn new(topic: impl AsRef<str>, event: impl AsRef<str>, payload: impl IntoPayload) -> Result<Self, EncodeError> {
+        let (topic, event) = (topic.as_ref().into(), event.as_ref().into());
+        Ok(Envelope { join_ref: None, r#ref: None, topic, event, payload: payload.into_payload()? })
+    }
+}
+
+impl Envelope {
+    /// The bytes it keeps alive.
+    pub(crate) fn held(&self) -> usize {
+        let payload = self.payload.whole().len();
+        let refs = [&self.join_ref, &self.r#ref].into_iter().flatten().map(|text| text.len()).sum::<usize>();
+        // A large payload may be a slice of up to twice its length.
+        let shared = if payload < SLICE_FROM { payload } else { 2 * payload };
+        shared + refs + self.topic.len() + self.event.len() + size_of::<Envelope>()
+    }
 }
 
 /// Turns messages into frames and frames into messages. [`V2`] is Phoenix' own; implement it for a server that
@@ -71,6 +93,19 @@ pub(crate) struct Incoming<'a> {
     pub(crate) topic: Cow<'a, str>,
     pub(crate) event: Cow<'a, str>,
     pub(crate) body: Body<'a>,
+}
+
+impl Incoming<'_> {
+    /// The whole message, to be kept.
+    pub(crate) fn to_envelope(&self) -> Envelope {
+        Envelope {
+            join_ref: self.join_ref.as_deref().map(Arc::from),
+            r#ref: self.reference.as_deref().map(Arc::from),
+            topic: Arc::from(&*self.topic),
+            event: Arc::from(&*self.event),
+            payload: self.body.to_payload(),
+        }
+    }
 }
 
 /// A payload within the bytes it arrived in.
@@ -130,6 +165,14 @@ impl Codec {
                 event: message.event.into(),
                 payload: message.payload.clone(),
             }),
+        }
+    }
+
+    /// A message of the user's own making.
+    pub(crate) fn encode_envelope(&self, message: &Envelope) -> Result<Frame, EncodeError> {
+        match self {
+            Codec::V2 => V2.encode(message),
+            Codec::Custom(serializer) => serializer.encode(message),
         }
     }
 

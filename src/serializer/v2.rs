@@ -34,13 +34,7 @@ impl Serializer for V2 {
     }
 
     fn decode(&self, frame: Frame) -> Result<Envelope, DecodeError> {
-        decode(&frame).map(|incoming| Envelope {
-            join_ref: incoming.join_ref.map(Into::into),
-            r#ref: incoming.reference.map(Into::into),
-            topic: incoming.topic.into(),
-            event: incoming.event.into(),
-            payload: incoming.body.to_payload(),
-        })
+        decode(&frame).map(|incoming| incoming.to_envelope())
     }
 }
 

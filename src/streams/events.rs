@@ -20,6 +20,7 @@ use crate::{
     },
     error::EventError,
     message::Message,
+    streams::tagged::{Tagged, tagged},
 };
 
 /// One queue of a channel, and a share in the channel. Dropped, both are given back.
@@ -63,8 +64,29 @@ impl fmt::Debug for Subscription {
     }
 }
 
-macro_rules! lossy {
+macro_rules! steps {
     () => {
+        /// From now on it holds this many bytes at most for its reader, in place of the
+        /// [socket's bound](crate::Builder::queue_limits) for each stream. What the socket may hold in all stays.
+        pub fn max_bytes(mut self, bytes: usize) -> Self {
+            self.0.reader.limit_bytes(bytes);
+            self
+        }
+
+        /// From now on it holds this many unread messages at most, besides its bound in bytes. The newest is dropped, and
+        /// told in its place.
+        pub fn max_messages(mut self, messages: usize) -> Self {
+            self.0.reader.limit_messages(Some(messages));
+            self
+        }
+
+        /// Without a bound of its own. What the socket may hold in all stays.
+        pub fn unbounded(mut self) -> Self {
+            self.0.reader.limit_bytes(usize::MAX);
+            self.0.reader.limit_messages(None);
+            self
+        }
+
         /// The items alone: errors are traced and skipped.
         pub fn lossy(self) -> Lossy<Self> {
             Lossy(self)
@@ -85,7 +107,7 @@ macro_rules! lossy {
 pub struct Events(pub(crate) Subscription);
 
 impl Events {
-    lossy!();
+    steps!();
 }
 
 impl Stream for Events {
@@ -102,7 +124,7 @@ impl Stream for Events {
 pub struct Messages(pub(crate) Subscription);
 
 impl Messages {
-    lossy!();
+    steps!();
 }
 
 impl Stream for Messages {
@@ -120,7 +142,7 @@ impl Stream for Messages {
 pub struct EventsAs<T>(pub(crate) Subscription, pub(crate) PhantomData<fn() -> T>);
 
 impl<T> EventsAs<T> {
-    lossy!();
+    steps!();
 }
 
 impl<T: DeserializeOwned> Stream for EventsAs<T> {
@@ -137,6 +159,41 @@ impl<T: DeserializeOwned> Stream for EventsAs<T> {
 impl<T> fmt::Debug for EventsAs<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("EventsAs").field(&self.0).finish()
+    }
+}
+
+/// All messages of a channel, each decoded into the variant of `T` that its event names:
+/// [`Channel::messages_as`](crate::Channel::messages_as). Otherwise as [`EventsAs`].
+#[must_use = "streams do nothing unless polled"]
+pub struct MessagesAs<T>(pub(crate) Subscription, pub(crate) PhantomData<fn() -> T>);
+
+impl<T> MessagesAs<T> {
+    steps!();
+}
+
+impl<T: DeserializeOwned> Stream for MessagesAs<T> {
+    type Item = Result<T, EventError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            let message = match ready!(self.0.poll_next(cx)) {
+                Some(Ok(message)) => message,
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            };
+            return Poll::Ready(Some(match tagged(&message) {
+                Tagged::PassedOver => continue,
+                Tagged::Is(value) => Ok(value),
+                Tagged::Unknown => Err(EventError::Unknown(message)),
+                Tagged::Malformed(source) => Err(EventError::Decode { message, source }),
+            }));
+        }
+    }
+}
+
+impl<T> fmt::Debug for MessagesAs<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("MessagesAs").field(&self.0).finish()
     }
 }
 
@@ -164,6 +221,10 @@ fn trace(error: &EventError) {
     match error {
         EventError::Lagged(lost) => tracing::warn!(lost, "a lossy stream was not read fast enough"),
         EventError::NotJoined(_) => tracing::warn!("the channel of a lossy stream is not joined"),
+        EventError::Unknown(message) => {
+            let (topic, event) = (message.topic(), message.event());
+            tracing::warn!(topic, event, "a lossy stream skipped an event that its enum does not know");
+        }
         EventError::Decode { message, .. } => {
             let (topic, event) = (message.topic(), message.event());
             tracing::warn!(topic, event, "a lossy stream skipped a payload that does not decode");

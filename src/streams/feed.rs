@@ -4,30 +4,55 @@ use std::{
     collections::VecDeque,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
 };
 
 use futures::Stream;
 
-use crate::error::Lagged;
+use crate::{driver::queue::Budget, error::Lagged, runtime::poll_proceed};
 
-/// How many items may wait for their reader, and how many bytes of what a server sent they may hold together.
-const LIMIT: usize = 4_096;
-const LIMIT_BYTES: usize = 4 << 20;
+/// How much may wait for the reader.
+#[derive(Clone, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) items: usize,
+    /// Of what a server sent.
+    pub(crate) bytes: usize,
+    /// What all queues of the socket hold together, where this is one of them.
+    pub(crate) budget: Option<Arc<Budget>>,
+}
+
+impl Bounds {
+    /// For what happens now and then.
+    pub(crate) const SELDOM: Bounds = Bounds { items: 4_096, bytes: 4 << 20, budget: None };
+
+    fn take(&self, bytes: usize) -> bool {
+        self.budget.as_ref().is_none_or(|budget| budget.take(bytes))
+    }
+
+    fn give_back(&self, bytes: usize) {
+        if let Some(budget) = &self.budget {
+            budget.give_back(bytes);
+        }
+    }
+}
 
 #[derive(Debug)]
 struct State<T> {
+    bounds: Bounds,
     /// With the bytes that each holds.
     items: VecDeque<(Result<T, Lagged>, usize)>,
     bytes: usize,
     reader: Option<Waker>,
     ended: bool,
+    /// The reader is gone: nothing is kept any more.
+    abandoned: bool,
 }
 
 type Shared<T> = Arc<Mutex<State<T>>>;
 
-pub(crate) fn feed<T>() -> (FeedWriter<T>, Feed<T>) {
-    let state = Arc::new(Mutex::new(State { items: VecDeque::new(), bytes: 0, reader: None, ended: false }));
+pub(crate) fn feed<T>(bounds: Bounds) -> (FeedWriter<T>, Feed<T>) {
+    let state = State { bounds, items: VecDeque::new(), bytes: 0, reader: None, ended: false, abandoned: false };
+    let state = Arc::new(Mutex::new(state));
     (FeedWriter(state.clone()), Feed(state))
 }
 
@@ -43,8 +68,11 @@ impl<T> FeedWriter<T> {
     /// An item, and how many bytes of what a server sent it holds. One alone may hold any number.
     pub(crate) fn push(&self, item: T, bytes: usize) {
         let mut state = lock(&self.0);
-        let fits = state.items.len() < LIMIT && state.bytes.saturating_add(bytes) <= LIMIT_BYTES;
-        if fits || state.items.is_empty() {
+        if state.abandoned {
+            return;
+        }
+        let fits = state.items.len() < state.bounds.items && state.bytes.saturating_add(bytes) <= state.bounds.bytes;
+        if (fits || state.items.is_empty()) && state.bounds.take(bytes) {
             state.bytes += bytes;
             state.items.push_back((Ok(item), bytes));
         } else if let Some((Err(Lagged(lost)), _)) = state.items.back_mut() {
@@ -73,10 +101,14 @@ impl<T> Stream for Feed<T> {
     type Item = Result<T, Lagged>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        // A reader of a flood gives way to other tasks.
+        let turn = ready!(poll_proceed(cx));
         let mut state = lock(&self.0);
         match state.items.pop_front() {
             Some((item, bytes)) => {
+                turn.made_progress();
                 state.bytes -= bytes;
+                state.bounds.give_back(bytes);
                 Poll::Ready(Some(item))
             }
             None if state.ended => Poll::Ready(None),
@@ -85,6 +117,18 @@ impl<T> Stream for Feed<T> {
                 Poll::Pending
             }
         }
+    }
+}
+
+impl<T> Drop for Feed<T> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.0);
+        state.abandoned = true;
+        let bytes = std::mem::take(&mut state.bytes);
+        state.bounds.give_back(bytes);
+        let left = std::mem::take(&mut state.items);
+        drop(state);
+        drop(left);
     }
 }
 
