@@ -25,6 +25,7 @@ impl<T> Core<T> {
         let Some(channel) = self.channels.get_mut(&id) else {
             return self.settle_join(caller.map(|(token, _)| token), Err(JoinError::Closed));
         };
+        let given = params.is_some();
         if let Some(params) = params {
             channel.params = params;
         }
@@ -47,6 +48,8 @@ impl<T> Core<T> {
             State::Closed { cause } if *cause != ChannelClosed::Socket => self.begin(now, id),
             State::Errored { rejoin: Rejoin::Never, .. } => self.begin(now, id),
             State::Leaving { again, .. } => *again = true,
+            // What is to be sent has just been given: nothing else has to be asked for.
+            State::Asking { .. } if given => self.send_join(now, id),
             State::Joining { deadline: Some(_), .. } | State::Joined { .. } if again => self.rejoin(now, id),
             State::Errored { .. } if again && self.link.is_open() => self.send_join(now, id),
             _ => {}

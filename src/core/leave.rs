@@ -78,7 +78,8 @@ impl<T> Core<T> {
             let reference = self.refs.next();
             self.send_leave(id, join_ref, reference);
         }
-        if matches!(channel_state(self, id), Some(State::Leaving { .. })) {
+        if let Some(State::Leaving { again, .. }) = self.channels.get_mut(&id).map(|channel| &mut channel.state) {
+            *again = false;
             self.left(now, id, Ok(()));
         }
         if !matches!(channel_state(self, id), Some(State::Closed { .. })) {

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::sim::{Sim, config, ms};
 use crate::{
     backoff::Backoff,
-    core::{Command, Config},
+    core::{Command, Config, Params},
     error::{ConnectError, EncodeError, JoinError, NotJoined, PushError},
     payload::{Binary, IntoPayload},
     status::ChannelStatus,
@@ -356,7 +356,7 @@ fn a_join_on_a_closed_socket_is_closed() {
 fn a_join_that_nobody_waits_for_tells_its_outcome_in_the_status() {
     let mut sim = Sim::open();
     let room = sim.channel("room");
-    let params = Some(json!({}).into_payload().unwrap());
+    let params = Some(Params::Ready(json!({}).into_payload().unwrap()));
     sim.command(Command::Join(crate::core::Join { channel: room, id: 50, params, caller: None, again: false }));
     sim.accept(room);
     assert!(sim.is_joined(room));

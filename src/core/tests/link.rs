@@ -128,6 +128,7 @@ fn s_10_a_close_errors_the_channels_before_the_next_attempt_is_told() {
             &told[..],
             [
                 Output::Telemetry(Telemetry::Closed { .. }),
+                Output::Latency(None),
                 Output::Settle(settled, Outcome::Push(Err(_))),
                 Output::Telemetry(Telemetry::Errored { cause: NotJoined::ConnectionLost(_), .. }),
                 Output::Channel(_, ChannelStatus::Errored { cause: NotJoined::ConnectionLost(_) }),

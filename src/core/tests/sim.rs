@@ -5,11 +5,11 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use serde_json::{Value, json};
 
 use crate::{
-    core::{ChannelId, Command, Config, Core, Instant, Join, Outcome, Output, Push, Refs},
+    core::{ChannelId, Command, Config, Core, Declined, Instant, Join, Outcome, Output, Params, Push, Raw, Refs, To},
     error::{CastError, ConnectError, JoinError, LeaveError, PushError},
     message::Reply,
     payload::{IntoPayload, Payload},
-    serializer::{Codec, V2},
+    serializer::{Codec, Envelope, V2},
     status::{ChannelStatus, Status},
     telemetry::Telemetry,
     transport::Frame,
@@ -37,6 +37,13 @@ pub(super) struct Sim {
     pub(super) telemetry: Vec<Telemetry>,
     /// Messages handed to streams: channel, event, payload text.
     pub(super) delivered: Vec<(ChannelId, String, String)>,
+    /// Every message, as it came.
+    pub(super) seen: Vec<Envelope>,
+    /// Closures asked for the params of a join: channel and number. One that is not wanted any more is taken out.
+    pub(super) asked: Vec<(ChannelId, u64)>,
+    pub(super) latencies: Vec<Option<Duration>>,
+    /// How joins came out: the payload, or the error in words.
+    pub(super) outcomes: Vec<(ChannelId, String)>,
     /// `NotJoined` told to the streams of a channel.
     pub(super) not_joined: Vec<(ChannelId, String)>,
     pub(super) ended: Vec<ChannelId>,
@@ -87,6 +94,10 @@ impl Sim {
             channels: BTreeMap::new(),
             telemetry: Vec::new(),
             delivered: Vec::new(),
+            seen: Vec::new(),
+            asked: Vec::new(),
+            latencies: Vec::new(),
+            outcomes: Vec::new(),
             not_joined: Vec::new(),
             ended: Vec::new(),
             acts: Vec::new(),
@@ -152,6 +163,48 @@ impl Sim {
         self.ask_join(channel, params, within, false).0
     }
 
+    /// With params that a closure says.
+    pub(super) fn join_with(&mut self, channel: ChannelId) -> Token {
+        self.join_within_asked(channel, ms(10_000))
+    }
+
+    pub(super) fn join_within_asked(&mut self, channel: ChannelId, within: Duration) -> Token {
+        self.declare(channel, Some(Params::Asked), within, false).0
+    }
+
+    /// The closure that was asked last says this.
+    pub(super) fn say(&mut self, answer: Result<Value, Declined>) {
+        let (channel, number) = *self.asked.last().expect("nothing was asked");
+        let answer = answer.map(|params| params.into_payload().expect("encodes"));
+        self.core.handle_params(self.now, channel, number, answer);
+        self.drain();
+    }
+
+    pub(super) fn ping(&mut self, within: Duration) -> (Token, u64) {
+        let (token, id) = (self.token(), self.refs.next());
+        self.command(Command::Ping { id, token, deadline: self.now + within });
+        (token, id)
+    }
+
+    /// A message past all channels; its token, and the id by which it is cancelled.
+    pub(super) fn raw(&mut self, event: &str, payload: impl IntoPayload, within: Duration) -> (Token, u64) {
+        let (token, id) = (self.token(), self.refs.next());
+        let (event, payload) = (event.into(), payload.into_payload().expect("encodes"));
+        let to = To::Raw(Box::new(Raw { join_ref: None, reference: Some("mine".into()), topic: "raw:1".into() }));
+        let deadline = self.now + within;
+        self.command(Command::Push(Push {
+            to,
+            id,
+            event,
+            payload,
+            deadline,
+            token,
+            wants_reply: false,
+            patient: false,
+        }));
+        (token, id)
+    }
+
     pub(super) fn rejoin(&mut self, channel: ChannelId) -> Token {
         self.ask_join(channel, None, ms(10_000), true).0
     }
@@ -164,6 +217,10 @@ impl Sim {
         within: Duration,
         again: bool,
     ) -> (Token, u64) {
+        self.declare(channel, params.map(Params::Ready), within, again)
+    }
+
+    fn declare(&mut self, channel: ChannelId, params: Option<Params>, within: Duration, again: bool) -> (Token, u64) {
         let (token, id) = (self.token(), self.refs.next());
         let caller = Some((token, self.now + within));
         self.command(Command::Join(Join { channel, id, params, caller, again }));
@@ -208,7 +265,8 @@ impl Sim {
         let payload = payload.into_payload().expect("encodes");
         let deadline = self.now + within;
         let event: Arc<str> = event.into();
-        self.command(Command::Push(Push { channel, id, event, payload, deadline, token, wants_reply }));
+        let to = To::Channel(channel);
+        self.command(Command::Push(Push { to, id, event, payload, deadline, token, wants_reply, patient: false }));
         (token, id)
     }
 
@@ -256,10 +314,13 @@ impl Sim {
     }
 
     pub(super) fn receive_frame(&mut self, frame: Frame) {
-        let delivered = &mut self.delivered;
-        self.core.handle_frame(self.now, frame, |channel, message| {
-            let payload = String::from_utf8_lossy(message.body.bytes).into_owned();
-            delivered.push((channel, message.event.to_string(), payload));
+        let (delivered, seen) = (&mut self.delivered, &mut self.seen);
+        self.core.handle_frame(self.now, frame, |channel, message| match channel {
+            Some(channel) => {
+                let payload = String::from_utf8_lossy(message.body.bytes).into_owned();
+                delivered.push((channel, message.event.to_string(), payload));
+            }
+            None => seen.push(message.to_envelope()),
         });
         self.drain();
     }
@@ -336,6 +397,13 @@ impl Sim {
                 let before = self.settled.insert(token, outcome);
                 assert!(before.is_none(), "token {token} was settled twice: {before:?}");
             }
+            Output::Ask(channel, number) => self.asked.push((channel, number)),
+            Output::Unask(channel) => self.asked.retain(|(asked, _)| *asked != channel),
+            Output::Latency(round_trip) => self.latencies.push(round_trip),
+            Output::Joined(channel, outcome) => {
+                let outcome = outcome.map_or_else(|error| error.to_string(), |reply| reply.payload().to_string());
+                self.outcomes.push((channel, outcome));
+            }
             Output::Status(status) => self.statuses.push(status),
             Output::Channel(channel, status) => self.channels.entry(channel).or_default().push(status),
             Output::NotJoined(channel, cause) => self.not_joined.push((channel, cause.to_string())),
@@ -405,6 +473,14 @@ impl Sim {
         match self.settled.get(&token) {
             Some(Outcome::Connect(outcome)) => outcome,
             other => panic!("the connect is {other:?}"),
+        }
+    }
+
+    /// The round trip, or the name of the error.
+    pub(super) fn pinged_as(&self, token: Token) -> Result<Duration, String> {
+        match self.settled.get(&token) {
+            Some(Outcome::Ping(outcome)) => outcome.clone().map_err(|error| format!("{error:?}")),
+            other => panic!("the ping is {other:?}"),
         }
     }
 

@@ -13,7 +13,7 @@ mod world;
 use self::{visits::Visits, world::World};
 
 const SEEDS: [u64; 4] = [1, 7, 42, 1_000_003];
-const STEPS: usize = 250_000;
+const STEPS: usize = 400_000;
 
 // C-27, M-5, Q-10, Q-14, T-19
 #[test]

@@ -7,11 +7,11 @@ use super::{
     world::World,
 };
 use crate::{
-    core::{ChannelId, Command, Instant, Join, Push, tests::sim::ms},
+    core::{ChannelId, Command, Instant, Join, Params, Push, Raw, To, tests::sim::ms},
     payload::{Binary, IntoPayload, Payload},
 };
 
-pub(super) const ALL: [&str; 14] = [
+pub(super) const ALL: [&str; 18] = [
     "connect",
     "disconnect",
     "close",
@@ -22,6 +22,10 @@ pub(super) const ALL: [&str; 14] = [
     "leave",
     "push",
     "cast",
+    "raw push",
+    "ping",
+    "cancelled raw push",
+    "cancelled ping",
     "cancelled connect",
     "cancelled join",
     "cancelled push",
@@ -67,6 +71,10 @@ impl World {
             46..=50 => self.join(false, false),
             51..=54 => self.join(true, true),
             55..=61 => self.push(false),
+            62..=67 => self.raw(),
+            68..=71 => self.ping(),
+            72..=74 => self.cancel(&[Kind::Raw], "cancelled raw push"),
+            75..=77 => self.cancel(&[Kind::Ping], "cancelled ping"),
             _ => self.push(true),
         }
     }
@@ -106,16 +114,19 @@ impl World {
     fn join(&mut self, waits: bool, again: bool) -> &'static str {
         let Some(channel) = self.some_channel() else { return self.register() };
         let (id, deadline) = (self.refs.next(), self.deadline());
-        let params = (!again || self.random.bool()).then(|| self.payload());
+        let params = (!again || self.random.bool()).then(|| self.params());
         if let Some(known) = self.model.channels.get_mut(&channel)
             && !self.model.closed
         {
             known.wanted = true;
+            known.asks = params.as_ref().map_or(known.asks, |params| matches!(params, Params::Asked));
             let written = known.current.is_some() && known.listens();
             if again && written {
                 known.again = true;
-                known.current = None;
                 known.gone = None;
+                if !known.asks {
+                    known.current = None;
+                }
             }
         }
         let caller = waits.then(|| (self.hold(Kind::Join, Some(channel), id, Some(deadline)), deadline));
@@ -151,8 +162,26 @@ impl World {
         let kind = if wants_reply { Kind::Push } else { Kind::Cast };
         let token = self.hold(kind, Some(channel), id, Some(deadline));
         let event = "do".into();
-        self.command(Command::Push(Push { channel, id, event, payload, deadline, token, wants_reply }));
+        let (to, patient) = (To::Channel(channel), self.one_in(4));
+        self.command(Command::Push(Push { to, id, event, payload, deadline, token, wants_reply, patient }));
         if wants_reply { "push" } else { "cast" }
+    }
+
+    fn raw(&mut self) -> &'static str {
+        let (id, deadline, payload) = (self.refs.next(), self.deadline(), self.payload());
+        let token = self.hold(Kind::Raw, None, id, Some(deadline));
+        // Its own words stand for its ref, so that it is known again.
+        let to = To::Raw(Box::new(Raw { join_ref: None, reference: Some(id.to_string().into()), topic: "raw".into() }));
+        let (event, wants_reply, patient) = ("raw".into(), false, false);
+        self.command(Command::Push(Push { to, id, event, payload, deadline, token, wants_reply, patient }));
+        "raw push"
+    }
+
+    fn ping(&mut self) -> &'static str {
+        let (id, deadline) = (self.refs.next(), self.deadline());
+        let token = self.hold(Kind::Ping, None, id, Some(deadline));
+        self.command(Command::Ping { id, token, deadline });
+        "ping"
     }
 
     /// The future of a caller is dropped; now and then one that is settled already. Nobody is told.
@@ -205,6 +234,11 @@ impl World {
             _ => 10_000,
         };
         self.now + ms(within)
+    }
+
+    /// A closure says them, now and then.
+    fn params(&mut self) -> Params {
+        if self.one_in(3) { Params::Asked } else { Params::Ready(self.payload()) }
     }
 
     fn payload(&mut self) -> Payload {

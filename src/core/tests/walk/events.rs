@@ -4,17 +4,20 @@ use std::sync::Arc;
 
 use http::{HeaderMap, StatusCode};
 
-use super::world::World;
+use super::{model::Said, world::World};
 use crate::{
-    core::tests::sim::ms,
+    core::{ChannelId, Declined, tests::sim::ms},
     error::{ConnectError, Refusal},
+    payload::Payload,
 };
 
-pub(super) const ALL: [&str; 10] = [
+pub(super) const ALL: [&str; 12] = [
     "opened",
     "failed",
     "lost",
     "hung up",
+    "params",
+    "no params",
     "a blocked write",
     "an unblocked write",
     "a little time",
@@ -37,7 +40,10 @@ impl World {
 
     fn some_event(&mut self) -> &'static str {
         let roll = self.random.u8(0..100);
+        let asking: Vec<_> =
+            self.model.channels.iter().filter_map(|(id, channel)| Some((*id, channel.asking?))).collect();
         match roll {
+            _ if !asking.is_empty() && roll < 60 => self.answer(&asking),
             _ if !self.writable && roll < 40 => {
                 self.writable = true;
                 self.watch(World::drain);
@@ -84,6 +90,28 @@ impl World {
         }
     }
 
+    /// A closure says the params of a join, or fails; now and then one that was asked before.
+    fn answer(&mut self, asking: &[(ChannelId, u64)]) -> &'static str {
+        let (id, number) = self.pick(asking).expect("some are asked");
+        let said = self.pick(&[Said::Params, Said::Params, Said::Failed, Said::Stop]).expect("there are some");
+        let answer = match said {
+            Said::Params => Ok(Payload::empty()),
+            _ => Err(Declined { cause: Arc::new(std::io::Error::other("no")), stop: said == Said::Stop }),
+        };
+        if self.one_in(8) {
+            let before = self.fingerprint();
+            self.core.handle_params(self.now, id, number ^ 1, answer);
+            assert_eq!(self.fingerprint(), before, "an answer to an earlier question");
+            return self.some_event();
+        }
+        self.cause.said = Some((id, said));
+        self.watch(|world| {
+            world.core.handle_params(world.now, id, number, answer);
+            world.drain();
+        });
+        if said == Said::Params { "params" } else { "no params" }
+    }
+
     fn open(&mut self) -> &'static str {
         self.model.dialing = false;
         self.cause.opened = true;
@@ -95,6 +123,8 @@ impl World {
         if self.writable {
             let mut wanted: Vec<_> = self.model.channels.values().filter(|channel| channel.wanted).collect();
             wanted.retain(|channel| self.model.topics.contains_key(&channel.topic));
+            // Those whose params are asked for join later.
+            wanted.retain(|channel| channel.asking.is_none());
             let mut wanted: Vec<_> = wanted.iter().map(|channel| channel.topic.clone()).collect();
             wanted.sort_unstable();
             self.effects.joins.sort_unstable();

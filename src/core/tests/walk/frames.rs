@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{core::ChannelId, transport::Frame};
 
-pub(super) const ALL: [&str; 36] = [
+pub(super) const ALL: [&str; 37] = [
     "join: ok",
     "join: refused",
     "join: other status",
@@ -31,6 +31,7 @@ pub(super) const ALL: [&str; 36] = [
     "heartbeat: ok",
     "heartbeat: by any message",
     "heartbeat: stale",
+    "ping",
     "server push",
     "server push: stale",
     "server push: garbage join ref",
@@ -63,6 +64,8 @@ pub(super) enum Expect {
     Left(ChannelId),
     /// The heartbeat is answered.
     Beat,
+    /// This ping is.
+    Pong(u64),
     /// It is told that it cannot be read.
     Undecodable,
 }
@@ -89,9 +92,11 @@ impl World {
     /// Half of the time an answer to something that waits for one, so that the walk gets deep.
     fn some_kind(&mut self) -> &'static str {
         let sent = self.model.count(|held| held.kind == Kind::Push && held.written.is_some());
+        let pings = self.model.count(|held| held.kind == Kind::Ping && held.written.is_some());
         let class = match self.random.u8(0..10) {
             0..=1 if !self.channels_in(&[Told::Joining]).is_empty() => return "join: ok",
             2..=3 if sent > 0 => "push: ",
+            8 if pings > 0 => return "ping",
             4 | 8 if self.model.channels.values().any(|channel| channel.leave.is_some()) => "leave: ",
             5..=6 | 9 if self.model.wire.heartbeat.is_some() => "heartbeat: ",
             7 if self.model.channels.values().any(|channel| channel.gone.is_some()) => "push: unmatched topic, late",
@@ -116,6 +121,7 @@ impl World {
             Expect::Settled(push) => !model.held.values().any(|held| held.is_push() && held.id == push),
             Expect::Left(id) => model.channels[&id].state != Told::Leaving,
             Expect::Beat => self.effects.outputs > 0 && model.wire.heartbeat.is_none(),
+            Expect::Pong(ping) => !model.held.values().any(|held| held.kind == Kind::Ping && held.id == ping),
             Expect::Undecodable => self.effects.outputs == 1 && self.effects.delivered.is_empty(),
         };
         let handed = usize::from(matches!(expect, Expect::Delivered(_)));
@@ -130,6 +136,7 @@ impl World {
             "reply" => self.malformed_reply(),
             "leave" => self.leave_reply(detail),
             "heartbeat" => self.heartbeat_reply(detail),
+            "ping" => self.pong(),
             "server push" => self.server_push(detail),
             "broadcast" => self.broadcast(detail),
             "binary push" => self.binary_push(detail),

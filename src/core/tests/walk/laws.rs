@@ -1,12 +1,12 @@
 //! The laws: of every word, of every frame, and of what stands after every step.
 
 use super::{
-    model::{Held, Kind, Phase, Token, Told, Wire},
+    model::{Held, Kind, Phase, Said, Token, Told, Wire},
     world::World,
 };
 use crate::{
     core::{ChannelId, Outcome, Output},
-    error::{CastError, JoinError, NotJoined, NotSent, PushError},
+    error::{CastError, JoinError, NotJoined, NotSent, PingError, PushError},
     status::{ChannelClosed, ChannelStatus, Status},
     telemetry::Telemetry,
     transport::Frame,
@@ -27,6 +27,26 @@ impl World {
             Output::Abandon => self.model.dialing = false,
             Output::Hangup { .. } => {}
             Output::Settle(token, outcome) => self.settled(token, &outcome),
+            Output::Ask(channel, number) => {
+                assert!(self.model.is_open(), "asked without a connection");
+                let known = self.model.channels.get_mut(&channel).expect("it is registered");
+                assert!(known.wanted, "asked, and not wanted");
+                assert_eq!(known.asking.replace(number), None, "asked twice");
+                if let Some(over) = self.cause.unasked.take() {
+                    known.current = Some(over);
+                }
+            }
+            Output::Unask(channel) => {
+                if let Some(known) = self.model.channels.get_mut(&channel) {
+                    assert!(known.asking.take().is_some(), "not asked");
+                    // From here on it is the new join that counts, unless another closure is asked.
+                    self.cause.unasked = known.current.take();
+                }
+            }
+            Output::Latency(round_trip) => {
+                assert_eq!(round_trip.is_some(), self.cause.heartbeat || self.cause.pinged.is_some());
+            }
+            Output::Joined(channel, _) => assert!(self.model.channels.contains_key(&channel)),
             Output::Status(status) => {
                 self.model.stopped = matches!(status, Status::Stopped { .. });
                 assert_eq!(status.is_connected(), self.model.is_open());
@@ -100,8 +120,11 @@ impl World {
             ChannelStatus::Joined => (Told::Joined, cause.joined == Some(id)),
             ChannelStatus::Leaving => (Told::Leaving, cause.leaving == Some(id)),
             ChannelStatus::Errored { cause: why } => {
-                let retried = matches!(why, NotJoined::Crashed(_) | NotJoined::TimedOut | NotJoined::UnmatchedTopic);
-                channel.backoff = open && retried;
+                let retried = matches!(
+                    why,
+                    NotJoined::Crashed(_) | NotJoined::TimedOut | NotJoined::UnmatchedTopic | NotJoined::Provider(_)
+                );
+                channel.backoff = open && retried && cause.said != Some((id, Said::Stop));
                 match why {
                     NotJoined::ConnectionLost(_) => (Told::Errored, cause.ended),
                     NotJoined::Stopped(_) => (Told::Errored, true),
@@ -109,6 +132,8 @@ impl World {
                     NotJoined::Crashed(_) => (Told::Errored, cause.crashed == Some(id) || !open),
                     NotJoined::UnmatchedTopic => (Told::Errored, cause.unmatched == Some(id) || !open),
                     NotJoined::TimedOut => (Told::Errored, cause.time || !open),
+                    NotJoined::Provider(_) if cause.said == Some((id, Said::Stop)) => (Told::Refused, true),
+                    NotJoined::Provider(_) => (Told::Errored, cause.said == Some((id, Said::Failed)) || !open),
                     NotJoined::Refused(_) => (Told::Refused, cause.refused == Some(id)),
                     NotJoined::GaveUp => (Told::Refused, limited),
                     NotJoined::Unsendable(_) => (Told::Refused, channel.topic.len() > 255),
@@ -127,10 +152,13 @@ impl World {
             }
         };
         assert!(because, "{status:?} for no reason");
+        self.cause.unasked = None;
         channel.state = state;
         match state {
             Told::Leaving => channel.current = channel.written,
             Told::Joined => {}
+            // Until its params are there, the join that is to be replaced stands.
+            Told::Joining if channel.again && channel.asks => {}
             _ => {
                 channel.current = None;
                 channel.gone = None;
@@ -166,7 +194,12 @@ impl World {
                 Err(PushError::NotSent(_) | PushError::Encode(_)) => !written,
                 Err(PushError::Decode(_)) => false,
             },
-            (Kind::Cast, Outcome::Cast(outcome)) => match outcome {
+            (Kind::Ping, Outcome::Ping(outcome)) => match outcome {
+                Ok(_) => self.cause.pinged == Some(held.id),
+                Err(PingError::Timeout) => due,
+                Err(_) => !self.model.is_open(),
+            },
+            (Kind::Cast | Kind::Raw, Outcome::Cast(outcome)) => match outcome {
                 Ok(()) => written,
                 // It goes with a goodbye.
                 Err(CastError::Disconnected) => written && self.cause.ended,
@@ -205,6 +238,12 @@ impl World {
         match &*read.event {
             "heartbeat" => {
                 assert_eq!((read.join_ref, &*read.topic), (None, "phoenix"));
+                if let Some(ping) =
+                    self.model.held.values_mut().find(|held| held.kind == Kind::Ping && held.id == read.reference)
+                {
+                    ping.written = Some(0);
+                    return;
+                }
                 self.model.wire.heartbeat = Some(read.reference);
             }
             "phx_join" => self.join_written(&read),
@@ -243,6 +282,10 @@ impl World {
         let mut pushes = self.model.held.values_mut().filter(|held| held.is_push());
         let push = pushes.find(|held| held.id == read.reference).expect("law 4: written after it was settled");
         assert_eq!(push.written, None, "law 4: written twice");
+        if push.kind == Kind::Raw {
+            push.written = Some(0);
+            return assert_eq!((read.join_ref, &*read.topic), (None, "raw"));
+        }
         push.written = read.join_ref;
         let channel = &self.model.channels[&push.channel.expect("pushes have one")];
         assert_eq!((channel.state, &channel.topic), (Told::Joined, &read.topic));
@@ -276,7 +319,7 @@ impl World {
         let waits = model.phase == Phase::Off && matches!(self.core.link, crate::core::link::Link::Waiting { .. });
         let callers = model.count(|held| held.deadline.is_some() && held.kind != Kind::Leave);
         let channels = model.channels.values().filter(|channel| match channel.state {
-            Told::Joining => channel.current.is_some(),
+            Told::Joining => channel.current.is_some() || channel.asking.is_some(),
             Told::Leaving => true,
             _ => channel.backoff,
         });
@@ -290,6 +333,9 @@ impl World {
             (Kind::Connect, _) => {
                 self.model.dialing || matches!(self.core.link, crate::core::link::Link::Waiting { .. })
             }
+            (Kind::Ping, _) => self.model.is_open(),
+            // Until it is written, which settles it.
+            (Kind::Raw, _) => held.written.is_none() && !(self.model.is_open() && self.writable),
             (Kind::Closer, _) => self.model.closing > 0,
             (Kind::Join, Some(channel)) => channel.wanted && !self.model.stopped && channel.state != Told::Joined,
             (Kind::Leave, Some(channel)) => channel.state == Told::Leaving,

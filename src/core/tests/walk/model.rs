@@ -70,6 +70,8 @@ pub(super) enum Kind {
     Leave,
     Push,
     Cast,
+    Raw,
+    Ping,
 }
 
 #[derive(Debug)]
@@ -84,6 +86,10 @@ pub(super) struct Chan {
     pub(super) old: Vec<u64>,
     /// Whether a `rejoin` was asked for and not written yet.
     pub(super) again: bool,
+    /// Whether a closure says its params.
+    pub(super) asks: bool,
+    /// The closure that was asked for its params, by the number of the join.
+    pub(super) asking: Option<u64>,
     /// Whether a rejoin timer runs.
     pub(super) backoff: bool,
     pub(super) leave: Option<u64>,
@@ -120,8 +126,22 @@ pub(super) struct Cause {
     pub(super) left: Option<ChannelId>,
     /// The push that a reply came for.
     pub(super) answered: Option<u64>,
+    /// The ping that was answered.
+    pub(super) pinged: Option<u64>,
+    /// The join that was to be replaced by one whose params were asked for.
+    pub(super) unasked: Option<u64>,
+    /// The channel whose closure answered, and how.
+    pub(super) said: Option<(ChannelId, Said)>,
     pub(super) heartbeat: bool,
     pub(super) garbage: bool,
+}
+
+/// What a closure said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    Params,
+    Failed,
+    Stop,
 }
 
 /// What came of a step.
@@ -143,6 +163,8 @@ impl Chan {
             written: None,
             old: Vec::new(),
             again: false,
+            asks: false,
+            asking: None,
             backoff: false,
             leave: None,
             gone: None,
@@ -151,7 +173,9 @@ impl Chan {
 
     /// Where broadcasts are for its streams.
     pub(super) fn listens(&self) -> bool {
-        matches!(self.state, Told::Joining | Told::Joined)
+        // A join whose params are asked for hears what the one that it will replace hears.
+        let nothing_yet = self.asking.is_some() && self.current.is_none();
+        self.state == Told::Joined || (self.state == Told::Joining && !nothing_yet)
     }
 }
 
@@ -167,6 +191,6 @@ impl Model {
 
 impl Held {
     pub(super) fn is_push(&self) -> bool {
-        matches!(self.kind, Kind::Push | Kind::Cast)
+        matches!(self.kind, Kind::Push | Kind::Cast | Kind::Raw)
     }
 }

@@ -14,7 +14,8 @@ impl World {
         if detail == "stale reply" {
             return self.stale_join_reply();
         }
-        let joining = self.channels_in(&[Told::Joining]);
+        let mut joining = self.channels_in(&[Told::Joining]);
+        joining.retain(|id| self.model.channels[id].asking.is_none());
         let id = self.pick(&joining)?;
         let channel = &self.model.channels[&id];
         let (topic, join_ref) = (channel.topic.clone(), channel.current?);
@@ -151,6 +152,15 @@ impl World {
             "ok" => text(reply(Value::Null, reference, "phoenix", "ok", json!({})), Expect::Beat),
             _ => text(json!([null, reference, "elsewhere", "anything", 1]), Expect::Beat),
         }
+    }
+
+    pub(super) fn pong(&mut self) -> Option<(Frame, Expect)> {
+        let pings = self.model.held.values().filter(|held| held.kind == Kind::Ping && held.written.is_some());
+        let pings: Vec<_> = pings.map(|held| held.id).collect();
+        let ping = self.pick(&pings)?;
+        self.cause.pinged = Some(ping);
+        let reference = self.spelled(ping);
+        text(reply(Value::Null, reference, "phoenix", "ok", json!({})), Expect::Pong(ping))
     }
 
     fn own_or_none(&mut self, own: u64) -> Value {

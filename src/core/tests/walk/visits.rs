@@ -16,9 +16,10 @@ const SOCKET_STATES: [&str; 7] = [
     "socket down",
     "socket closed",
 ];
-const CHANNEL_STATES: [&str; 7] = [
+const CHANNEL_STATES: [&str; 8] = [
     "channel idle",
     "channel wanted",
+    "channel asking",
     "channel joining",
     "channel joined",
     "channel leaving",

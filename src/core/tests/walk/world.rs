@@ -155,8 +155,8 @@ impl World {
     pub(super) fn receive(&mut self, frame: Frame) {
         self.watch(|world| {
             let delivered = &mut world.effects.delivered;
-            let deliver = |channel, message: &crate::serializer::Incoming<'_>| {
-                delivered.push((channel, message.event.to_string()));
+            let deliver = |channel: Option<ChannelId>, message: &crate::serializer::Incoming<'_>| {
+                delivered.extend(channel.map(|channel| (channel, message.event.to_string())));
             };
             world.core.handle_frame(world.now, frame, deliver);
             world.drain();
@@ -177,8 +177,9 @@ impl World {
 
     /// Everything but what only remembers where the last message went.
     pub(super) fn fingerprint(&self) -> String {
-        let Core { link, tries, connects, last_cause, closing, closers, channels, timers, outbox, .. } = &self.core;
-        format!("{:?}", (link, tries, connects, last_cause, closing, closers, channels, timers, outbox))
+        let Core { link, tries, connects, last_cause, closing, closers, channels, pings, raws, timers, outbox, .. } =
+            &self.core;
+        format!("{:?}", (link, tries, connects, last_cause, closing, closers, channels, (pings, raws), timers, outbox))
     }
 
     /// Takes all that the core says, and writes while the connection takes it.
@@ -254,6 +255,7 @@ fn name<T>(state: &State<T>) -> &'static str {
     match state {
         State::Idle => "channel idle",
         State::Wanted => "channel wanted",
+        State::Asking { .. } => "channel asking",
         State::Joining { .. } => "channel joining",
         State::Joined { .. } => "channel joined",
         State::Leaving { .. } => "channel leaving",
