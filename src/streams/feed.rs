@@ -4,12 +4,12 @@ use std::{
     collections::VecDeque,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, Waker},
 };
 
 use futures::Stream;
 
-use crate::{driver::queue::Budget, error::Lagged, runtime::poll_proceed};
+use crate::{driver::queue::Budget, error::Lagged};
 
 /// How much may wait for the reader.
 #[derive(Clone, Debug)]
@@ -101,12 +101,9 @@ impl<T> Stream for Feed<T> {
     type Item = Result<T, Lagged>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        // A reader of a flood gives way to other tasks.
-        let turn = ready!(poll_proceed(cx));
         let mut state = lock(&self.0);
         match state.items.pop_front() {
             Some((item, bytes)) => {
-                turn.made_progress();
                 state.bytes -= bytes;
                 state.bounds.give_back(bytes);
                 Poll::Ready(Some(item))

@@ -22,6 +22,7 @@ pub use self::{
 use crate::{
     error::{JoinError, Lagged},
     message::Reply,
+    runtime::poll_proceed,
     serializer::Envelope,
     telemetry::Telemetry,
 };
@@ -52,7 +53,11 @@ impl Stream for SocketMessages {
     type Item = Result<Envelope, Lagged>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Pin::new(&mut self.0).poll_next(cx)
+        // A reader of a flood gives way to other tasks.
+        let turn = ready!(poll_proceed(cx));
+        let item = ready!(Pin::new(&mut self.0).poll_next(cx));
+        turn.made_progress();
+        Poll::Ready(item)
     }
 }
 

@@ -5,8 +5,8 @@ mod world;
 
 use std::{future::Future, time::Duration};
 
-use futures::{FutureExt, Stream, StreamExt};
-use phoenix_streams::{ChannelClosed, ChannelStatus, NotJoined, Stats, Status, json, transport::memory};
+use futures::{FutureExt, SinkExt, Stream, StreamExt};
+use phoenix_streams::{ChannelClosed, ChannelStatus, Envelope, NotJoined, Stats, Status, json, transport::memory};
 use tokio::time::advance;
 
 use self::world::{Case, Given, Left, Operation, Otherwise, World, run_all};
@@ -124,6 +124,21 @@ async fn joins_and_leaves() {
             },
         },
         Case {
+            name: "join by a closure",
+            given: EVERYWHERE,
+            operation: |world| boxed(world.room.join_with(|_| async { Ok(json!({ "nick": "ann" })) })),
+            otherwise: Otherwise::TimePasses,
+            check: |left| {
+                untouched(left);
+                wanted(left);
+                if matches!(left.given, Given::Open | Given::Left | Given::Joined | Given::Joining) {
+                    let fresh = matches!(left.given, Given::Open | Given::Left);
+                    assert_eq!(usize::from(fresh && left.polls > 0), left.count("phx_join"));
+                }
+                assert_eq!(0, left.count("phx_leave"));
+            },
+        },
+        Case {
             name: "rejoin",
             given: EVERYWHERE,
             operation: |world| boxed(world.room.rejoin()),
@@ -200,6 +215,53 @@ async fn pushes_and_casts() {
             otherwise: Otherwise::TimePasses,
             check: at_most_once,
         },
+        Case {
+            name: "cast past all channels",
+            given: EVERYWHERE,
+            operation: |world| boxed(world.socket.cast(Envelope::new("room:1", "ask", json!({ "n": 1 })).unwrap())),
+            otherwise: Otherwise::TimePasses,
+            check: |left| {
+                left.nothing_changed();
+                assert_eq!(0, left.sent_after("ask"));
+                assert!(left.count("ask") <= 1);
+                if left.polls == 0 {
+                    assert_eq!(0, left.count("ask"));
+                }
+            },
+        },
+        Case {
+            name: "send into a sink",
+            given: EVERYWHERE,
+            operation: |world| {
+                let mut sink = world.room.sink("ask").timeout(Duration::from_secs(20));
+                boxed(async move { sink.send(json!({ "n": 1 })).await })
+            },
+            otherwise: Otherwise::TimePasses,
+            check: at_most_once,
+        },
+        Case {
+            name: "close of a sink",
+            given: EVERYWHERE,
+            operation: |world| {
+                let mut sink = world.room.sink("ask").timeout(Duration::from_secs(20));
+                boxed(async move {
+                    sink.feed(json!({ "n": 1 })).await?;
+                    SinkExt::<serde_json::Value>::close(&mut sink).await
+                })
+            },
+            otherwise: Otherwise::TimePasses,
+            check: at_most_once,
+        },
+        Case {
+            name: "ping",
+            given: EVERYWHERE,
+            operation: |world| boxed(world.socket.ping()),
+            otherwise: Otherwise::TimePasses,
+            check: |left| {
+                left.nothing_changed();
+                assert!(left.polls > 0 || left.count("heartbeat") == 0);
+            },
+        },
     ])
     .await;
 }
@@ -208,6 +270,12 @@ async fn pushes_and_casts() {
 fn next(stream: impl Stream + Unpin + 'static) -> Operation {
     let mut stream = stream;
     boxed(async move { drop(stream.next().await) })
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Shouted {
+    Shout(#[expect(dead_code, reason = "decoded alone")] usize),
 }
 
 /// The stream of the world, which outlives its `next()`.
@@ -246,6 +314,41 @@ async fn streams() {
             given: JOINED,
             operation: |world| next(world.room.events("shout").lossy()),
             otherwise: Otherwise::Broadcast,
+            check: Left::nothing_changed,
+        },
+        Case {
+            name: "messages by an enum",
+            given: JOINED,
+            operation: |world| next(world.room.messages_as::<Shouted>()),
+            otherwise: Otherwise::Broadcast,
+            check: Left::nothing_changed,
+        },
+        Case {
+            name: "bounded events",
+            given: JOINED,
+            operation: |world| next(world.room.events("shout").max_messages(1).max_bytes(1 << 10)),
+            otherwise: Otherwise::Broadcast,
+            check: Left::nothing_changed,
+        },
+        Case {
+            name: "all messages of the socket",
+            given: JOINED,
+            operation: |world| next(world.socket.messages()),
+            otherwise: Otherwise::Broadcast,
+            check: Left::nothing_changed,
+        },
+        Case {
+            name: "joins",
+            given: &[Given::Joining],
+            operation: |world| next(world.room.joins()),
+            otherwise: Otherwise::TimePasses,
+            check: Left::nothing_changed,
+        },
+        Case {
+            name: "latency",
+            given: EVERYWHERE,
+            operation: |world| next(world.socket.latency()),
+            otherwise: Otherwise::TimePasses,
             check: Left::nothing_changed,
         },
         Case {

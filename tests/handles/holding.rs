@@ -32,6 +32,9 @@ const HOLDERS: &[(&str, Part)] = &[
     ("lossy events", |room| Box::new(room.events("shout").lossy())),
     ("decoded events", |room| Box::new(room.events_as::<u8>("shout"))),
     ("messages", |room| Box::new(room.messages())),
+    ("decoded messages", |room| Box::new(room.messages_as::<u8>())),
+    ("sink", |room| Box::new(room.sink::<u8>("tell"))),
+    ("join by a closure, not polled", |room| Box::new(room.join_with(|_| std::future::ready(Ok(()))))),
     ("join, not polled", |room| Box::new(room.join(()))),
     ("rejoin, not polled", |room| Box::new(room.rejoin())),
     ("push, not polled", |room| Box::new(room.push("ask", ()))),
@@ -97,7 +100,7 @@ async fn what_only_observes_holds_nothing() {
     let (room, _) = joined(&socket, &mut server, "room:1").await;
     let mut status = room.status();
     let telemetry = socket.telemetry();
-    let on = socket.status();
+    let on = (socket.status(), socket.latency(), socket.messages(), room.joins());
     room.join(json!({ "again": true })).detach();
     drop(room);
     assert_eq!(["phx_leave"], *sent(&mut server).await);

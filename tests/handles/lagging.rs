@@ -6,7 +6,7 @@ use futures::{FutureExt, Stream, StreamExt};
 use phoenix_streams::{EventError, Lagged, Message, Telemetry, json, transport::Frame};
 use tokio::time::advance;
 
-use crate::support::{accept_join, connected_by, joined, poll, recv_event, settle};
+use crate::support::{accept_join, connected, connected_by, joined, poll, recv_event, settle};
 
 const FLOOD: u64 = 10_000;
 const STREAM: usize = 256 << 10;
@@ -314,4 +314,34 @@ async fn a_stream_begins_when_it_is_taken() {
     };
     assert_eq!([1, 2], *numbers(early).await);
     assert_eq!([2], *numbers(late).await);
+}
+
+// Law 3, T-15
+#[tokio::test(start_paused = true)]
+async fn each_stream_has_bounds_of_its_own() {
+    let (socket, _peer, mut server) = connected().await;
+    let (room, _) = joined(&socket, &mut server, "room:1").await;
+    let mut few = room.events("shout").max_messages(3);
+    let mut small = room.events_as::<usize>("shout").max_bytes(2 << 10);
+    let all = room.messages().max_messages(1).unbounded();
+    for number in 0..1_000 {
+        server.broadcast("room:1", "shout", number).await;
+        settle().await;
+    }
+    for number in 0..3 {
+        assert_eq!(few.next().await.unwrap().unwrap().json::<usize>().unwrap(), number);
+    }
+    assert!(matches!(few.next().await, Some(Err(EventError::Lagged(997)))));
+    let mut kept = 0;
+    let lost = loop {
+        match small.next().await.unwrap() {
+            Ok(number) => assert_eq!(number, kept),
+            Err(EventError::Lagged(lost)) => break lost,
+            Err(other) => panic!("{other}"),
+        }
+        kept += 1;
+    };
+    assert!((1..100).contains(&kept), "{kept}");
+    assert_eq!(kept as u64 + lost, 1_000);
+    assert_eq!(all.take(1_000).filter(|item| std::future::ready(item.is_ok())).count().await, 1_000);
 }

@@ -170,3 +170,49 @@ async fn what_is_wanted_when_it_opens_is_what_is_sent() {
     assert_eq!(("room:wanted", r#"{"last":true}"#), (&*join.topic, &*join.payload.to_string()));
     assert_eq!(Vec::<String>::new(), sent(&mut server).await);
 }
+
+/// What happens in a room.
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "snake_case")]
+enum RoomEvent {
+    Shout(Shout),
+    Typing,
+    Moved { x: i32, y: i32 },
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "snake_case")]
+enum Open {
+    Typing,
+    #[serde(other)]
+    Other,
+}
+
+// T-7
+#[tokio::test(start_paused = true)]
+async fn the_events_name_picks_the_variant_and_an_unknown_one_is_told() {
+    let (socket, _peer, mut server) = connected().await;
+    let (room, join) = joined(&socket, &mut server, "room:1").await;
+    let mut all = room.messages_as::<RoomEvent>();
+    let lossy = room.messages_as::<RoomEvent>().lossy();
+    let mut open = room.messages_as::<Open>();
+    server.push(&join, "shout", json!({ "body": "hi" })).await;
+    server.broadcast("room:1", "typing", Binary(vec![1])).await;
+    server.broadcast("room:1", "moved", json!({ "x": 1, "y": -2 })).await;
+    server.broadcast("room:1", "presence_diff", json!({})).await;
+    server.broadcast("room:1", "later", json!({ "new": true })).await;
+    server.broadcast("room:1", "moved", json!({ "x": 1 })).await;
+    server.broadcast("room:1", "typing", ()).await;
+    assert_eq!(all.next().await.unwrap().unwrap(), RoomEvent::Shout(Shout { body: "hi".into() }));
+    assert_eq!(all.next().await.unwrap().unwrap(), RoomEvent::Typing);
+    assert_eq!(all.next().await.unwrap().unwrap(), RoomEvent::Moved { x: 1, y: -2 });
+    let Some(Err(EventError::Unknown(unknown))) = all.next().await else { panic!("it is known") };
+    assert_eq!((unknown.event(), unknown.payload().as_str()), ("later", Some(r#"{"new":true}"#)));
+    let Some(Err(EventError::Decode { message, .. })) = all.next().await else { panic!("it decodes") };
+    assert_eq!(message.event(), "moved");
+    assert_eq!(all.next().await.unwrap().unwrap(), RoomEvent::Typing);
+    for expected in [Open::Other, Open::Typing, Open::Other, Open::Other, Open::Other, Open::Typing] {
+        assert_eq!(open.next().await.unwrap().unwrap(), expected);
+    }
+    assert_eq!(lossy.take(4).count().await, 4);
+}
