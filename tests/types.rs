@@ -16,11 +16,11 @@ use std::{
 use futures::{FutureExt, Sink, Stream};
 use phoenix_streams::{
     Backoff, Binary, BoxTransport, BuildError, Builder, Cast, CastError, Channel, ChannelClosed, ChannelStatus, Close,
-    Connect, ConnectError, Connecting, DecodeError, Disconnect, Driver, EncodeError, EventError, Events, EventsAs,
-    IntoPayload, Join, JoinError, Lagged, Latest, Leave, LeaveError, Lossy, Message, Messages, NotJoined, NotSent,
-    Payload, Push, PushError, Refusal, Reply, Serializer, Socket, Stats, Status, Stop, Telemetry, TelemetryStream,
-    Topic, Transport, V2, WebSocket, json,
-    serializer::Envelope,
+    Connect, ConnectError, Connecting, DecodeError, Delays, Disconnect, Driver, EncodeError, Envelope, EventError,
+    EventSink, Events, EventsAs, IntoPayload, Join, JoinError, Joins, Lagged, LastSeen, Latest, Leave, LeaveError,
+    Lossy, Message, Messages, MessagesAs, NotJoined, NotSent, Payload, Ping, PingError, Push, PushError, Refusal,
+    Reply, Retry, Serializer, Socket, SocketMessages, Stats, Status, Stop, Telemetry, TelemetryStream, Topic,
+    Transport, V2, WebSocket, json,
     testing::{ConnectInfo, Fault, Peer, Refuse, Server},
     transport::{Connection, Dial, Frame, memory},
 };
@@ -61,12 +61,14 @@ futures! {
     Leave => Result<(), LeaveError>,
     Push => Result<Reply, PushError>,
     Cast => Result<(), CastError>,
+    Ping => Result<Duration, PingError>,
     Driver => (),
 }
 assert_impl_all!(Push: Sync);
 assert_impl_all!(Cast: Sync);
 assert_impl_all!(Join: Sync);
 assert_impl_all!(Leave: Sync);
+assert_impl_all!(Ping: Sync);
 
 // Streams are owned, whatever they decode to.
 macro_rules! streams {
@@ -81,7 +83,12 @@ streams! {
     Messages => Result<Message, EventError>,
     Lossy<Events> => Message,
     Lossy<EventsAs<String>> => String,
+    MessagesAs<String> => Result<String, EventError>,
     Lossy<Messages> => Message,
+    Lossy<MessagesAs<String>> => String,
+    Joins => Result<Reply, JoinError>,
+    SocketMessages => Result<Envelope, Lagged>,
+    Latest<Option<Duration>> => Option<Duration>,
     Latest<Status> => Status,
     Latest<ChannelStatus> => ChannelStatus,
     TelemetryStream => Result<Telemetry, Lagged>,
@@ -90,6 +97,14 @@ assert_impl_all!(Events: Sync);
 assert_impl_all!(Messages: Sync);
 assert_impl_all!(EventsAs<Awkward>: Send, Sync, Unpin, Debug);
 const _: fn() = needs_static::<EventsAs<Awkward>>;
+assert_impl_all!(MessagesAs<Awkward>: Send, Sync, Unpin, Debug);
+const _: fn() = needs_static::<MessagesAs<Awkward>>;
+
+// A sink too, whatever is put into it.
+assert_impl_all!(EventSink<String>: Sink<String, Error = CastError>, Send, Sync, Unpin, Debug);
+assert_impl_all!(EventSink<Binary<Vec<u8>>>: Sink<Binary<Vec<u8>>, Error = CastError>);
+assert_impl_all!(EventSink<Awkward>: Send, Sync, Unpin, Debug);
+const _: fn() = needs_static::<EventSink<Awkward>>;
 
 // What streams and futures yield goes anywhere, and can be kept.
 assert_impl_all!(Message: Send, Sync, Unpin, Clone, Debug);
@@ -107,7 +122,10 @@ assert_impl_all!(ChannelStatus: Send, Sync, Unpin, Clone, Debug);
 assert_impl_all!(ChannelClosed: Send, Sync, Unpin, Clone, Debug);
 assert_impl_all!(Telemetry: Send, Sync, Unpin, Clone, Debug);
 assert_impl_all!(Stats: Send, Sync, Unpin, Copy, Eq, Debug);
-assert_impl_all!(Backoff: Send, Sync, Unpin, Clone, PartialEq, Debug);
+assert_impl_all!(Backoff: Send, Sync, Unpin, Clone, PartialEq, Debug, IntoIterator<Item = Duration>);
+assert_impl_all!(Delays: Send, Sync, Unpin, Clone, Debug, Iterator<Item = Duration>);
+assert_impl_all!(Retry: Send, Sync, Copy, Eq, Debug);
+assert_impl_all!(LastSeen: Send, Sync, Unpin, Clone, Default, Debug);
 assert_impl_all!(Refusal: Send, Sync, Unpin, Clone, Debug, Display);
 assert_type_eq_all!(Topic, std::sync::Arc<str>);
 
@@ -126,6 +144,7 @@ errors! {
     PushError: 64,
     CastError: 24,
     LeaveError: 8,
+    PingError: 24,
     EventError: 72,
     NotJoined: 64,
     NotSent: 1,
@@ -182,6 +201,10 @@ async fn ui_frameworks_take_handles_and_streams() {
     let mut status = run_with(socket.clone(), Socket::status);
     assert!(run_with((room.clone(), 7), |(room, _)| room.events_as::<u8>("a")).next_now().is_none());
     assert!(run_with(room.clone(), Channel::messages).next_now().is_none());
+    assert!(run_with(room.clone(), |room| room.messages_as::<u8>().max_messages(10)).next_now().is_none());
+    assert!(run_with(room.clone(), Channel::joins).next_now().is_none());
+    assert!(run_with(socket.clone(), Socket::latency).next_now().is_some());
+    assert!(run_with(socket.clone(), Socket::messages).next_now().is_none());
     assert!(run_with(room.clone(), |room| room.events("a").lossy()).next_now().is_none());
     assert!(matches!(status.next_now(), Some(Some(Status::Idle))));
     drop((from_stream(room.events("a")), from_stream(room.status()), from_stream(socket.telemetry())));

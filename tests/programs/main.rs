@@ -7,6 +7,7 @@ mod p02_repl;
 mod p03_struct;
 #[expect(dead_code, reason = "printed by `Debug`")]
 mod p04_combine;
+mod p05_sink;
 mod p06_retry;
 mod p07_token;
 mod p08_iced;
@@ -25,6 +26,7 @@ fn all_can_be_spawned() {
     spawnable(p02_repl::main());
     spawnable(p03_struct::main());
     spawnable(p04_combine::main());
+    spawnable(p05_sink::main());
     spawnable(p06_retry::main());
     spawnable(p07_token::main());
     spawnable(p08_iced::main());
@@ -50,6 +52,7 @@ async fn the_block_runs() {
             Ok(json!({}))
         })
         .on("room:*", "typing", |_, _| async { Ok(json!({})) })
+        .on("room:*", "cursor", |_, _| async { Ok(json!({})) })
         .start()
         .await
         .unwrap();

@@ -16,6 +16,22 @@ struct Welcome {
     motd: String,
 }
 
+#[derive(Serialize)]
+struct Move {
+    x: f32,
+    y: f32,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(rename_all = "snake_case")]
+enum RoomEvent {
+    #[expect(dead_code, reason = "decoded alone")]
+    Shout(Shout),
+    Typing,
+    #[serde(other)]
+    Other,
+}
+
 #[derive(Debug, thiserror::Error)]
 #[error("no token")]
 struct NoToken;
@@ -26,6 +42,7 @@ async fn fetch_token() -> Result<String, NoToken> {
 
 pub(crate) async fn main(url: &str) -> Result<(), Box<dyn std::error::Error>> {
     let shout = Shout { body: "hi".into() };
+    let moves = futures::stream::iter([Move { x: 0., y: 0. }, Move { x: 1., y: 2. }]);
 
     let socket = Socket::builder(url)
         .params(json!({ "user_id": 7 }))
@@ -42,13 +59,13 @@ pub(crate) async fn main(url: &str) -> Result<(), Box<dyn std::error::Error>> {
     let room = socket.channel("room:lobby");
     let shouts = room.events("shout");
     let typed = room.events_as::<Shout>("shout");
-    // Left out until an enum's variants can be picked by the event's name: `room.messages_as::<RoomEvent>()`.
+    let all = room.messages_as::<RoomEvent>();
     // Left out until presence exists: `room.presence::<Meta>()`.
     let hello: Welcome = room.join(json!({ "nick": "ann" })).await?.json()?;
 
     let reply = room.push("shout", &shout).timeout(Duration::from_secs(2)).await?;
     room.cast("typing", ()).await?;
-    // Left out until an event name is a sink: `moves.map(Ok).forward(room.sink("cursor"))`.
+    moves.map(Ok).forward(room.sink("cursor")).await?;
 
     shouts.lossy().take(1).for_each(|m| async move { println!("{}", m.payload()) }).await;
     let first: Vec<Shout> = typed.take(1).try_collect().await?;
@@ -60,6 +77,6 @@ pub(crate) async fn main(url: &str) -> Result<(), Box<dyn std::error::Error>> {
     socket.disconnect().code(4000).reason("lunch").await;
     socket.close().await;
     println!("{} {} {:?} {:?}", hello.motd, reply.status(), first, status.next().await);
-    drop(log);
+    drop((log, all));
     Ok(())
 }

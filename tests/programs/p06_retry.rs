@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use backon::{ExponentialBuilder, Retryable};
 use futures::{StreamExt, future::join_all, stream};
 use phoenix_streams::{Backoff, PushError, Reply, Socket};
 use serde::Serialize;
@@ -12,18 +13,18 @@ struct Order {
 }
 
 pub(crate) async fn main() -> anyhow::Result<()> {
-    // Left out until a backoff can be iterated: the same value for `backon`, by `Backoff::delays()`.
-    let patient = Backoff::exponential(Duration::from_millis(50), Duration::from_secs(5)).limit(4);
-    let socket = Socket::builder("ws://localhost:4000/socket").reconnect(patient).start()?;
+    let socket = Socket::builder("ws://localhost:4000/socket").start()?;
     let ch = socket.channel("orders");
     ch.join(()).await?;
     let order = Order { id: 7 };
-    let r: Reply = loop {
-        match ch.push("order", &order).timeout(Duration::from_secs(2)).await {
-            Err(e) if e.is_not_sent() => eprintln!("{e}; again"),
-            outcome => break outcome?,
-        }
-    };
+    let r: Reply = (|| ch.push("order", &order).timeout(Duration::from_secs(2)))
+        .retry(ExponentialBuilder::default().with_max_times(5))
+        .when(|e| matches!(e, PushError::NotSent(_)) || e.is_not_sent())
+        .notify(|e, d| eprintln!("{e}; again in {d:?}"))
+        .await?;
+    // The crate's own backoff, with the same library.
+    let b = Backoff::exponential(Duration::from_millis(50), Duration::from_secs(5)).limit(4);
+    (|| async { ch.push("order", &order).await }).retry(b.delays()).when(PushError::is_not_sent).await?;
     match ch.push("order", &order).await {
         Ok(r) => println!("{}", r.status()),
         Err(PushError::Rejected(r)) => {
