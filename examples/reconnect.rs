@@ -12,8 +12,10 @@ use phoenix_streams::{
     testing::{Refuse, Server},
 };
 
+type Trouble = (&'static str, fn(&Server));
+
 /// What the server does to an open connection, one after the other.
-const TROUBLE: [(&str, fn(&Server)); 4] = [
+const TROUBLE: [Trouble; 4] = [
     ("the server restarts: it closes with 1012", |server| server.close_all(1012)),
     ("the server has had enough: it closes with 1000", |server| server.close_all(1000)),
     ("the user is disconnected: it closes with 1001", |server| server.close_all(1001)),

@@ -3,7 +3,7 @@
 use std::{error::Error, future::ready};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use phoenix_streams::{EventError, Socket, Status, json, testing::Server};
+use phoenix_streams::{Socket, Status, json, testing::Server};
 use serde::{Deserialize, Serialize};
 
 /// Everything that happens at a lot. What a newer server adds is `Unknown`, and no error.
@@ -46,7 +46,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
         });
     let server = server.start().await?;
     let lot = Socket::builder(server.url()).connect().await?.channel("lot:7");
-
     // Streams are taken before the join, so that none of them misses anything.
     let auction = lot.messages_as::<Auction>().map_ok(Seen::Auction);
     let records = lot.events_as::<Bid>("bid").lossy().scan(0, |highest, bid| {
@@ -62,7 +61,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let bids = stream::iter(bids).map(|(by, euros)| lot.push("bid", Bid { by: by.into(), euros }));
     println!("{} bids were taken", bids.buffered(2).try_collect::<Vec<_>>().await?.len());
     lot.cast("hammer", ()).await?;
-
     while let Some(seen) = all.next().await {
         match seen {
             Ok(Seen::Status(status)) => println!("the socket is {status:?}"),
@@ -70,8 +68,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
             Ok(Seen::Auction(Auction::Bid(Bid { by, euros }))) => println!("{by} bids {euros} euros"),
             Ok(Seen::Auction(Auction::GoingOnce)) => println!("going once"),
             Ok(Seen::Auction(Auction::Unknown)) => println!("something that this program does not know"),
-            Ok(Seen::Auction(Auction::Sold { to })) => return Ok(println!("sold to {to}")),
-            Err(EventError::Decode { message, source }) => println!("{source}: {}", message.payload()),
+            Ok(Seen::Auction(Auction::Sold { to })) => {
+                println!("sold to {to}");
+                return Ok(());
+            }
             Err(error) => println!("{error}"),
         }
     }

@@ -34,7 +34,7 @@ async fn typed_events() {
         &["4 bids were taken", "ann bids 20 euros", "ann bids 22 euros", "bob bids 40 euros", "sold to bob\n"],
     );
     shows(&printed, &["a new record: 20 euros", "a new record: 25 euros", "a new record: 40 euros"]);
-    shows(&printed, &["the payload cannot be decoded", "going once", "something that this program does not know"]);
+    shows(&printed, &["a payload of `bid` does not decode", "going once", "something that this program does not know"]);
     assert!(!printed.contains("a new record: 22"));
 }
 
