@@ -1,9 +1,9 @@
 //! A client for [Phoenix](https://www.phoenixframework.org) Channels in which everything a program can observe is a
-//! `Stream`, everything it can send is a future, and what should be joined is *declared*, not driven.
+//! `Stream`, everything it can send is a `Sink` or a future, and what should be joined is *declared*, not driven.
 //!
 //! ```text
-//!    you            Socket  Channel  Join  Push  Cast  Leave     Events  Messages  Latest<Status>
-//!                      |  commands, two lanes                       ^  messages by the turn, present values
+//!    you            Socket  Channel  Join  Push  Cast  EventSink     Events  MessagesAs  Joins  Latest<Status>
+//!                      |  commands, two lanes                           ^  messages by the turn, present values
 //!    driver            v                                            |
 //!                   one task: connection -> core -> streams, commands -> core -> connection
 //!                      |  command, frame, open, lost, now           ^  what to do, what was settled
@@ -47,7 +47,7 @@
 //! 6. Errors end a call, never a stream.
 //! 7. The desired state wins: joins and leaves are never queued as frames.
 //! 8. Exactly one [`Telemetry::Closed`] for every [`Telemetry::Opened`], with its cause.
-//! 9. Retry is data: [`Backoff`]. What cannot heal by itself stops.
+//! 9. Retry is data: [`Backoff`], and [`Retry`] by cause. What cannot heal by itself stops.
 //! 10. Secrets stay in: params, tokens and headers are in no `Debug`, error, log or telemetry.
 //! 11. A hostile server can cost at most one connection.
 //!

@@ -60,7 +60,10 @@ fn every() -> Vec<Box<dyn StdError>> {
         JoinError::Left,
         JoinError::Closed,
         JoinError::Stopped(cause()),
+        JoinError::GaveUp,
         JoinError::Encode(encode()),
+        JoinError::Provider(source()),
+        JoinError::Lagged(4),
         JoinError::Decode(decode()),
     ];
     let not_sent = [NotSent::BufferFull, NotSent::NotJoined, NotSent::Left, NotSent::Closed, NotSent::Timeout];
@@ -78,11 +81,13 @@ fn every() -> Vec<Box<dyn StdError>> {
         NotJoined::TimedOut,
         NotJoined::UnmatchedTopic,
         NotJoined::Unsendable(encode()),
+        NotJoined::Provider(source()),
         NotJoined::GaveUp,
         NotJoined::Stopped(cause()),
     ];
     let events = [
         EventError::Lagged(3),
+        EventError::Unknown(message.clone()),
         EventError::NotJoined(NotJoined::GaveUp),
         EventError::Decode { message: message.clone(), source: decode() },
     ];
@@ -98,6 +103,12 @@ fn every() -> Vec<Box<dyn StdError>> {
         .chain(boxed(not_sent.map(CastError::NotSent)))
         .chain(boxed([CastError::Encode(encode())]))
         .chain(boxed(push))
+        .chain(boxed([
+            PingError::NotConnected,
+            PingError::Disconnected,
+            PingError::Timeout,
+            PingError::Encode(encode()),
+        ]))
         .chain(boxed([LeaveError::Timeout, LeaveError::Disconnected]))
         .chain(boxed(not_joined))
         .chain(boxed(events))
