@@ -1,0 +1,106 @@
+//! Messages a second: a bare WebSocket loop, and an event stream.
+
+use std::{hint::black_box, net::SocketAddr, time::Instant};
+
+use futures::{SinkExt, StreamExt};
+use phoenix_streams::{Channel, Socket};
+use tokio::net::TcpStream;
+use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
+
+use crate::{
+    machine::{Kind, median, rate},
+    server::{self, Flood},
+};
+
+/// A flood and one reader, per size of payload and kind of runtime.
+pub(crate) fn run(server: SocketAddr, rounds: usize) {
+    println!("receive: messages a second, bare tokio-tungstenite loop against an event stream\n");
+    println!("| payload | runtime | ours/bare | aim | ours M/s | bare M/s | blaster M/s |");
+    println!("|--:|---|--:|--:|--:|--:|--:|");
+    for (size, frames) in [(16, 1_000_000), (100, 1_000_000), (1024, 300_000), (16 << 10, 40_000)] {
+        let flood = Flood { size, frames, topics: 1 };
+        for kind in Kind::BOTH {
+            let blaster = std::thread::spawn(move || server::raw_rate(server, flood)).join().expect("a raw rate");
+            let (mut bares, mut ourses) = (Vec::new(), Vec::new());
+            for round in 0..=rounds {
+                let (a, b) = (kind.run(|| bare(server, flood)), kind.run(|| ours(server, flood)));
+                if round > 0 {
+                    bares.push(a);
+                    ourses.push(b);
+                }
+            }
+            let ratio = median(bares.iter().zip(&ourses).map(|(bare, ours)| ours / bare));
+            let aim = match (size, kind) {
+                (100, Kind::Current) => "0.90",
+                (100, Kind::Multi) => "0.75",
+                _ => "",
+            };
+            let [ours, bare, blaster] = [median(ourses), median(bares), blaster].map(|rate| rate / 1e6);
+            println!("| {size} | {} | {ratio:.2} | {aim} | {ours:.2} | {bare:.2} | {blaster:.1} |", kind.name());
+        }
+    }
+    println!();
+}
+
+/// tokio-tungstenite as it comes.
+pub(crate) async fn dial(server: SocketAddr) -> WebSocketStream<TcpStream> {
+    let stream = TcpStream::connect(server).await.expect("the server");
+    stream.set_nodelay(true).expect("a socket");
+    client_async(format!("ws://{server}/"), stream).await.expect("a handshake").0
+}
+
+/// Reads and scans each header, and allocates nothing of its own.
+pub(crate) async fn bare(server: SocketAddr, flood: Flood) -> f64 {
+    let mut socket = dial(server).await;
+    let start = Instant::now();
+    socket.send(Message::text(server::go(flood))).await.expect("the word to go");
+    let (mut seen, mut bytes) = (0, 0);
+    while seen < flood.frames {
+        if let Message::Text(text) = socket.next().await.expect("a flood").expect("a frame") {
+            bytes += black_box(payload(text.as_bytes())).len();
+            seen += 1;
+        }
+    }
+    assert_eq!(bytes, flood.frames * flood.size);
+    rate(seen, start)
+}
+
+/// The payload of `[join_ref, ref, topic, event, payload]`.
+fn payload(text: &[u8]) -> &[u8] {
+    let mut at = 1;
+    for _ in 0..4 {
+        if text[at] == b'"' {
+            at += 1 + memchr::memchr2(b'"', b'\\', &text[at + 1..]).expect("the end of a string") + 1;
+        } else {
+            at += 4;
+        }
+        assert_eq!(text[at], b',');
+        at += 1;
+    }
+    &text[at..text.len() - 1]
+}
+
+/// A socket with one joined channel.
+pub(crate) async fn join(server: SocketAddr) -> (Socket, Channel) {
+    let socket = Socket::builder(format!("ws://{server}")).connect().await.expect("a connection");
+    let room = socket.channel("room:0");
+    room.join(()).await.expect("a join");
+    (socket, room)
+}
+
+pub(crate) async fn ours(server: SocketAddr, flood: Flood) -> f64 {
+    let (_socket, room) = join(server).await;
+    let mut messages = room.events("msg");
+    let start = Instant::now();
+    let go = tokio::spawn(room.cast("go", flood));
+    let (mut seen, mut bytes) = (0, 0);
+    while seen < flood.frames {
+        // Any loss is an error, and ends this.
+        let message = messages.next().await.expect("a stream").expect("a message");
+        bytes += black_box(message).payload().as_bytes().len();
+        seen += 1;
+    }
+    assert_eq!(bytes, flood.frames * flood.size);
+    go.await.expect("a task").expect("a cast");
+    rate(seen, start)
+}

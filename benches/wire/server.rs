@@ -1,0 +1,202 @@
+//! Whoever both sides talk to: a thread for each connection, which answers and, told to `go`, writes frames that it
+//! made before, as fast as the socket takes them.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    thread,
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use crate::machine;
+
+/// What a flood is made of.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Flood {
+    /// Bytes of a payload.
+    pub(crate) size: usize,
+    pub(crate) frames: usize,
+    /// `room:0`, `room:1`, .. in turn.
+    pub(crate) topics: usize,
+}
+
+/// Serves on a port of its own, from this core, for as long as the process lives.
+pub(crate) fn start(core: usize) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    thread::spawn(move || {
+        machine::pin(&[core]);
+        serve(listener);
+    });
+    address
+}
+
+pub(crate) fn serve(listener: TcpListener) {
+    const STACK: usize = 256 << 10;
+    for stream in listener.incoming().map_while(Result::ok) {
+        // A peer that is gone ends its thread, and nothing else.
+        let talk = move || stream.set_nodelay(true).and_then(|()| talk(stream)).unwrap_or_default();
+        thread::Builder::new().stack_size(STACK).spawn(talk).expect("a thread");
+    }
+}
+
+/// One connection, from its handshake on.
+pub(crate) fn talk(mut stream: impl Read + Write) -> io::Result<()> {
+    let mut received = accept(&mut stream)?;
+    let (mut answers, mut floods) = (Vec::new(), Vec::new());
+    loop {
+        let mut taken = 0;
+        while let Some((text, len)) = unmasked(&received[taken..]) {
+            taken += len;
+            floods.extend(text.and_then(|text| answer(&text, &mut answers)));
+        }
+        received.drain(..taken);
+        stream.write_all(&answers)?;
+        answers.clear();
+        for flood in floods.drain(..) {
+            blast(&mut stream, flood)?;
+        }
+        let start = received.len();
+        received.resize(start + (64 << 10), 0);
+        let len = stream.read(&mut received[start..])?;
+        received.truncate(start + len);
+        if len == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// Answers the handshake; what came behind it.
+fn accept(stream: &mut (impl Read + Write)) -> io::Result<Vec<u8>> {
+    let mut request = Vec::new();
+    let end = loop {
+        let mut part = [0; 4096];
+        let len = stream.read(&mut part)?;
+        request.extend_from_slice(&part[..len]);
+        match request.windows(4).position(|window| window == b"\r\n\r\n") {
+            Some(at) => break at + 4,
+            None if len == 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            None => {}
+        }
+    };
+    let behind = request.split_off(end);
+    let head = String::from_utf8_lossy(&request);
+    let header = |line: &str| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("sec-websocket-key").then(|| value.trim().to_owned())
+    };
+    let key = head.lines().find_map(header).ok_or(io::ErrorKind::InvalidData)?;
+    let accept = derive_accept_key(key.as_bytes());
+    let answer = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket";
+    stream.write_all(format!("{answer}\r\nSec-WebSocket-Accept: {accept}\r\n\r\n").as_bytes())?;
+    Ok(behind)
+}
+
+/// The first frame, unmasked, if it is text, and how long it is.
+fn unmasked(bytes: &[u8]) -> Option<(Option<Vec<u8>>, usize)> {
+    let (len, mask) = match *bytes.get(1)? & 127 {
+        126 => (usize::from(u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?)), 4),
+        127 => (u64::from_be_bytes(*bytes.get(2..)?.first_chunk()?) as usize, 10),
+        short => (usize::from(short), 2),
+    };
+    let key: [u8; 4] = *bytes.get(mask..)?.first_chunk()?;
+    let content = bytes.get(mask + 4..mask + 4 + len)?;
+    let is_text = bytes[0] & 15 == 1;
+    let text = is_text.then(|| content.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key).collect());
+    Some((text, mask + 4 + len))
+}
+
+/// Answers a message; what it asks for, if that is a flood.
+fn answer(text: &[u8], answers: &mut Vec<u8>) -> Option<Flood> {
+    type Message<'a> = (Option<&'a str>, Option<&'a str>, &'a str, &'a str, &'a RawValue);
+    let message: Message<'_> = serde_json::from_slice(text).ok()?;
+    let (join_ref, reference, topic, event, payload) = message;
+    if event == "go" {
+        return serde_json::from_str(payload.get()).ok();
+    }
+    let quoted = |reference: Option<&str>| reference.map_or("null".to_owned(), |reference| format!("\"{reference}\""));
+    let (join_ref, reference) = (quoted(join_ref), quoted(reference));
+    let response = r#"{"response":{"i":1},"status":"ok"}"#;
+    frame(answers, &format!(r#"[{join_ref},{reference},"{topic}","phx_reply",{response}]"#));
+    None
+}
+
+/// Writes the flood, a few megabytes of frames over and over.
+fn blast(stream: &mut impl Write, flood: Flood) -> io::Result<()> {
+    let prebuilt = (4 << 20) / (flood.size + 50);
+    let (mut bytes, mut ends) = (Vec::new(), vec![0]);
+    for number in 0..prebuilt {
+        let topic = number * 7919 % flood.topics;
+        frame(&mut bytes, &format!("[null,null,\"room:{topic}\",\"msg\",{}]", payload(flood.size, number)));
+        ends.push(bytes.len());
+    }
+    let mut left = flood.frames;
+    while left > 0 {
+        let now = left.min(prebuilt);
+        stream.write_all(&bytes[..ends[now]])?;
+        left -= now;
+    }
+    Ok(())
+}
+
+/// A JSON object of exactly this many bytes, at least 16.
+fn payload(size: usize, number: usize) -> String {
+    let mut text = format!("{{\"n\":{},\"t\":\"", 100 + number % 900);
+    while text.len() < size - 2 {
+        text.push(char::from(b'a' + (text.len() % 26) as u8));
+    }
+    let _ = write!(text, "\"}}");
+    text
+}
+
+fn frame(out: &mut Vec<u8>, text: &str) {
+    const FIN_TEXT: u8 = 0x81;
+    out.push(FIN_TEXT);
+    match text.len() {
+        len @ ..126 => out.push(len as u8),
+        len @ ..0x1_0000 => {
+            out.push(126);
+            out.extend((len as u16).to_be_bytes());
+        }
+        len => {
+            out.push(127);
+            out.extend((len as u64).to_be_bytes());
+        }
+    }
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// How many frames a second this writes where nothing is done with them.
+pub(crate) fn raw_rate(server: SocketAddr, flood: Flood) -> f64 {
+    machine::pin(&[0]);
+    let mut stream = TcpStream::connect(server).expect("the server");
+    let handshake = "GET / HTTP/1.1\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    stream.write_all(handshake.as_bytes()).expect("a handshake");
+    let mut sink = vec![0; 256 << 10];
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let len = stream.read(&mut sink[..1]).expect("an answer");
+        head.extend_from_slice(&sink[..len]);
+    }
+    let mut one = Vec::new();
+    frame(&mut one, &format!("[null,null,\"room:0\",\"msg\",{}]", payload(flood.size, 0)));
+    let mut left = one.len() * flood.frames;
+    let go = go(flood);
+    let mut masked = vec![0x81, 0x80 | go.len() as u8, 0, 0, 0, 0];
+    masked.extend_from_slice(go.as_bytes());
+    let start = std::time::Instant::now();
+    stream.write_all(&masked).expect("the word to go");
+    while left > 0 {
+        left = left.saturating_sub(stream.read(&mut sink).expect("a flood"));
+    }
+    machine::rate(flood.frames, start)
+}
+
+/// The message that sets a flood off.
+pub(crate) fn go(flood: Flood) -> String {
+    format!(r#"["1","2","room:0","go",{}]"#, serde_json::to_string(&flood).expect("JSON"))
+}
