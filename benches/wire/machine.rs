@@ -82,6 +82,12 @@ pub(crate) fn resident() -> usize {
     line.trim().trim_end_matches(" kB").trim().parse::<usize>().unwrap_or_default() * 1024
 }
 
+/// How long this thread has run, in nanoseconds.
+pub(crate) fn cpu() -> f64 {
+    let spent = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    spent.split_whitespace().next().and_then(|spent| spent.parse().ok()).unwrap_or_default()
+}
+
 pub(crate) fn median(figures: impl IntoIterator<Item = f64>) -> f64 {
     quantile(figures, 0.5)
 }

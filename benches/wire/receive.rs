@@ -14,11 +14,15 @@ use crate::{
 
 /// A flood and one reader, per size of payload and kind of runtime.
 pub(crate) fn run(server: SocketAddr, rounds: usize) {
+    let rounds = std::env::var("ROUNDS").map_or(rounds, |r| r.parse().unwrap());
     println!("receive: messages a second, bare tokio-tungstenite loop against an event stream\n");
     println!("| payload | runtime | ours/bare | aim | ours M/s | bare M/s | blaster M/s |");
     println!("|--:|---|--:|--:|--:|--:|--:|");
     for (size, frames) in [(16, 1_000_000), (100, 1_000_000), (1024, 300_000), (16 << 10, 40_000)] {
         let flood = Flood { size, frames, topics: 1 };
+        if std::env::var("SIZE").is_ok_and(|only| only != size.to_string()) {
+            continue;
+        }
         for kind in Kind::BOTH {
             let blaster = std::thread::spawn(move || server::raw_rate(server, flood)).join().expect("a raw rate");
             let (mut bares, mut ourses) = (Vec::new(), Vec::new());
@@ -57,7 +61,7 @@ pub(crate) async fn bare(server: SocketAddr, flood: Flood) -> f64 {
     let (mut seen, mut bytes) = (0, 0);
     while seen < flood.frames {
         if let Message::Text(text) = socket.next().await.expect("a flood").expect("a frame") {
-            bytes += black_box(payload(text.as_bytes())).len();
+            bytes += black_box(scan(text.as_bytes()))[4].len();
             seen += 1;
         }
     }
@@ -65,19 +69,41 @@ pub(crate) async fn bare(server: SocketAddr, flood: Flood) -> f64 {
     rate(seen, start)
 }
 
-/// The payload of `[join_ref, ref, topic, event, payload]`.
-fn payload(text: &[u8]) -> &[u8] {
-    let mut at = 1;
-    for _ in 0..4 {
+/// Join ref, ref, topic, event and payload, as a careful loop would find them.
+fn scan(text: &[u8]) -> [&[u8]; 5] {
+    let blank = |mut at: usize| {
+        while matches!(text[at], b' ' | b'\n' | b'\r' | b'\t') {
+            at += 1;
+        }
+        at
+    };
+    let mut at = blank(0);
+    assert_eq!(text[at], b'[');
+    let mut found = [&text[..0]; 5];
+    for name in &mut found[..4] {
+        at = blank(at + 1);
         if text[at] == b'"' {
-            at += 1 + memchr::memchr2(b'"', b'\\', &text[at + 1..]).expect("the end of a string") + 1;
+            let start = at + 1;
+            let mut end = start;
+            loop {
+                end += memchr::memchr2(b'"', b'\\', &text[end..]).expect("the end of a string");
+                if text[end] == b'"' {
+                    break;
+                }
+                end += 2;
+            }
+            *name = &text[start..end];
+            at = end + 1;
         } else {
+            assert!(text[at..].starts_with(b"null"));
             at += 4;
         }
+        at = blank(at);
         assert_eq!(text[at], b',');
-        at += 1;
     }
-    &text[at..text.len() - 1]
+    let payload = text[at + 1..].trim_ascii().strip_suffix(b"]").expect("the end of an array");
+    found[4] = payload.trim_ascii_end();
+    found
 }
 
 /// A socket with one joined channel.

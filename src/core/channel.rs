@@ -1,13 +1,10 @@
 //! The life of a channel: idle, joining, joined, leaving, errored, closed.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    mem,
-    sync::Arc,
-};
+use std::{collections::VecDeque, mem, sync::Arc};
 
 use super::{
-    ChannelId, Core, Instant, Output, Params, Timer, Waiter, config::PROVEN_AFTER, push::Pending, retry::retry_delay,
+    ChannelId, Core, IdMap, Instant, Output, Params, Timer, Waiter, config::PROVEN_AFTER, push::Pending,
+    retry::retry_delay,
 };
 use crate::{
     error::{ConnectError, JoinError, LeaveError, NotJoined, NotSent},
@@ -29,7 +26,7 @@ pub(super) struct Channel<T> {
     /// Joins that have failed in a row.
     tries: u32,
     pub(super) joins: Vec<Waiter<T>>,
-    pub(super) pushes: HashMap<u64, Pending<T>>,
+    pub(super) pushes: IdMap<Pending<T>>,
     /// Pushes that wait for the join, in order; ids that are gone from `pushes` are passed over.
     pub(super) waiting: VecDeque<u64>,
     pub(super) waiting_bytes: usize,
@@ -165,7 +162,7 @@ impl<T> Channel<T> {
             asked: None,
             tries: 0,
             joins: Vec::new(),
-            pushes: HashMap::new(),
+            pushes: IdMap::default(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
         }
@@ -204,8 +201,7 @@ impl<T> Core<T> {
 
     /// The connection is gone: nothing is in flight any more, and what was joined is errored (C-30, C-31).
     pub(super) fn lose_channels(&mut self, now: Instant, cause: &Arc<ConnectError>) {
-        let ids: Vec<_> = self.channels.keys().copied().collect();
-        for id in ids {
+        for id in self.channels_where(|_| true) {
             self.unqueue_pushes(id);
             self.disconnect_pushes(id);
             let lost = NotJoined::ConnectionLost(cause.clone());
@@ -238,8 +234,7 @@ impl<T> Core<T> {
 
     /// The socket is closed for good.
     pub(super) fn close_channels(&mut self) {
-        let ids: Vec<_> = self.channels.keys().copied().collect();
-        for id in ids {
+        for id in self.channels_where(|_| true) {
             self.fail_pushes(id, NotSent::Closed);
             self.fail_joins(id, &JoinError::Closed);
             let ended = matches!(channel_state(self, id), Some(State::Closed { .. }));
@@ -326,14 +321,21 @@ impl<T> Core<T> {
         }
     }
 
-    /// The channels that join at the next open, in the order they were made.
+    /// The channels that join at the next open.
     pub(super) fn wanted(&self) -> Vec<ChannelId> {
-        let wanted = |state: &State<T>| match state {
+        self.channels_where(|state| match state {
             State::Wanted => true,
             State::Errored { rejoin, .. } => *rejoin != Rejoin::Never,
             _ => false,
-        };
-        self.channels.iter().filter(|(_, channel)| wanted(&channel.state)).map(|(id, _)| *id).collect()
+        })
+    }
+
+    /// The channels of such a state, in the order they were made.
+    fn channels_where(&self, state: impl Fn(&State<T>) -> bool) -> Vec<ChannelId> {
+        let found = self.channels.iter().filter(|(_, channel)| state(&channel.state));
+        let mut ids: Vec<_> = found.map(|(id, _)| *id).collect();
+        ids.sort_unstable();
+        ids
     }
 
     pub(super) fn topic(&self, id: ChannelId) -> Option<Topic> {

@@ -13,6 +13,7 @@
 mod channel;
 mod config;
 pub(crate) mod event;
+mod ids;
 mod join;
 mod leave;
 mod link;
@@ -27,7 +28,7 @@ mod retry;
 mod time;
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{HashMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -40,7 +41,7 @@ use self::{
     raw::Raws,
     time::{Timer, Timers},
 };
-pub(crate) use self::{config::Config, params::Declined, refs::Refs, time::Instant};
+pub(crate) use self::{config::Config, ids::IdMap, params::Declined, refs::Refs, time::Instant};
 use crate::{
     error::{CastError, ConnectError, JoinError, LeaveError, NotJoined, PingError, PushError},
     message::{Reply, Topic},
@@ -211,7 +212,7 @@ pub(crate) struct Core<T> {
     /// Connections hung up that have not ended yet, and who waits for that.
     closing: usize,
     closers: Vec<T>,
-    channels: BTreeMap<ChannelId, Channel<T>>,
+    channels: IdMap<Channel<T>>,
     topics: HashMap<Topic, ChannelId>,
     /// Where the last message went: the next one often goes there too.
     last_channel: Option<ChannelId>,
@@ -272,7 +273,7 @@ impl<T> Core<T> {
             last_cause: None,
             closing: 0,
             closers: Vec::new(),
-            channels: BTreeMap::new(),
+            channels: IdMap::default(),
             topics: HashMap::new(),
             last_channel: None,
             pings: Pings::default(),

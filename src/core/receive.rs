@@ -10,7 +10,7 @@ use crate::{
     error::{DecodeError, NotJoined},
     message::Reply,
     payload::Kind,
-    serializer::{Body, Incoming, reply},
+    serializer::{Body, Incoming, Kept, Name, reply},
     telemetry::Telemetry,
     transport::Frame,
 };
@@ -28,29 +28,34 @@ enum Route {
 impl<T> Core<T> {
     /// One text or binary frame. A message for the streams of a channel is handed to `deliver` with it, and every message
     /// without one, behind that.
+    #[inline]
     pub(crate) fn handle_frame(
         &mut self,
         now: Instant,
-        frame: Frame,
+        frame: &Frame,
         deliver: impl FnMut(Option<ChannelId>, &Incoming<'_>),
     ) {
         if !self.link.is_open() {
             return;
         }
-        let codec = self.codec.clone();
-        if let Err(error) = codec.decode(frame, |incoming| self.receive(now, &incoming, deliver)) {
-            tracing::debug!(%error, "dropped a frame that is no message");
-            self.tell(Telemetry::Undecodable { error });
+        let mut kept = Kept::default();
+        match self.codec.decode(frame, &mut kept) {
+            Ok(incoming) => self.receive(now, &incoming, deliver),
+            Err(error) => {
+                tracing::debug!(%error, "dropped a frame that is no message");
+                self.tell(Telemetry::Undecodable { error });
+            }
         }
     }
 
+    #[inline]
     fn receive(
         &mut self,
         now: Instant,
         incoming: &Incoming<'_>,
         mut deliver: impl FnMut(Option<ChannelId>, &Incoming<'_>),
     ) {
-        if let Some(reference) = incoming.reference.as_deref().and_then(parse) {
+        if let Some(reference) = incoming.reference.and_then(parse) {
             self.heartbeat_answer(now, reference);
             self.ping_answered(now, reference);
         }
@@ -63,51 +68,57 @@ impl<T> Core<T> {
             },
             Route::Closed(id) => self.server_closed(now, id),
             Route::Nowhere => {
-                tracing::trace!(topic = &*incoming.topic, event = &*incoming.event, "dropped a message nobody wants");
+                tracing::trace!(
+                    topic = incoming.topic.as_str(),
+                    event = incoming.event.as_str(),
+                    "dropped a message nobody wants"
+                );
             }
         }
         deliver(None, incoming);
     }
 
     /// The channel of this topic whose present join the message belongs to, or any join (M-2, C-27, C-37, DEV-11).
+    #[inline]
     fn route(&mut self, incoming: &Incoming<'_>) -> Route {
-        let Some((id, channel)) = self.channel_of(&incoming.topic) else { return Route::Nowhere };
-        if incoming.reference.is_some() && &*incoming.event == event::REPLY {
+        let Some((id, channel)) = self.channel_of(incoming.topic) else { return Route::Nowhere };
+        if incoming.reference.is_some() && incoming.event == *event::REPLY {
             return Route::Reply(id);
         }
         let current = channel.state.join_ref();
-        let Some(given) = incoming.join_ref.as_deref() else {
+        let Some(given) = incoming.join_ref else {
             return if channel.state.hears() { Route::Streams(id) } else { Route::Nowhere };
         };
         if current.is_none() || parse(given) != current {
             return Route::Nowhere;
         }
-        match &*incoming.event {
-            event::ERROR => Route::Crashed(id),
-            event::CLOSE => Route::Closed(id),
-            event::REPLY => Route::Nowhere,
+        match incoming.event {
+            name if name == *event::ERROR => Route::Crashed(id),
+            name if name == *event::CLOSE => Route::Closed(id),
+            name if name == *event::REPLY => Route::Nowhere,
             _ => Route::Streams(id),
         }
     }
 
-    fn channel_of(&mut self, topic: &str) -> Option<(ChannelId, &Channel<T>)> {
-        let remembered = self.last_channel.filter(|id| self.channels.get(id).is_some_and(|last| &*last.topic == topic));
+    #[inline]
+    fn channel_of(&mut self, topic: Name<'_>) -> Option<(ChannelId, &Channel<T>)> {
+        let remembered = self.last_channel.filter(|id| self.channels.get(id).is_some_and(|last| topic == *last.topic));
         let id = match remembered {
             Some(id) => id,
-            None => *self.topics.get(topic)?,
+            None => *self.topics.get(topic.as_str())?,
         };
         self.last_channel = Some(id);
         self.channels.get(&id).map(|channel| (id, channel))
     }
 
     fn reply(&mut self, now: Instant, id: ChannelId, incoming: &Incoming<'_>) {
-        let given = incoming.join_ref.as_deref();
+        let given = incoming.join_ref;
         let join_ref = given.and_then(parse);
         // A join ref that is not ours to give cannot be the present one's.
         if given.is_some() && join_ref.is_none() {
             return;
         }
-        let Some(reference) = incoming.reference.as_deref().and_then(parse) else { return };
+        let Some(reference) = incoming.reference.and_then(parse) else { return };
         let answer = match read_reply(incoming.body) {
             Ok(answer) => answer,
             Err(error) => return self.tell(Telemetry::Undecodable { error }),

@@ -5,6 +5,8 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use crate::serializer::Name;
+
 /// Refs, unique over the life of a socket and shared by joins, pushes, leaves and heartbeats.
 ///
 /// A push takes its ref when it is first polled, so that whoever holds it can name it.
@@ -38,7 +40,14 @@ impl Default for Refs {
 }
 
 /// A ref as the server repeats it: decimal, and spelled as we spell it.
-pub(crate) fn parse(text: &str) -> Option<u64> {
-    let canonical = text == "0" || (!text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit()));
-    canonical.then(|| text.parse().ok()).flatten()
+#[inline]
+pub(crate) fn parse<'a>(name: impl Into<Name<'a>>) -> Option<u64> {
+    let text = name.into().as_bytes();
+    if text.is_empty() || (text[0] == b'0' && text.len() > 1) {
+        return None;
+    }
+    text.iter().try_fold(0, |number: u64, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 { None } else { number.checked_mul(10)?.checked_add(digit.into()) }
+    })
 }

@@ -267,27 +267,31 @@ impl Driver {
             if frames >= TURN_FRAMES || bytes >= TURN_BYTES {
                 return true;
             }
-            match Pin::new(connection).poll_next(cx) {
+            let polled = Pin::new(connection).poll_next(cx);
+            // By reference: a frame is not moved once more on its way.
+            if let Poll::Ready(Some(Ok(frame @ (Frame::Text(content) | Frame::Binary(content))))) = &polled {
+                frames += 1;
+                bytes += content.len();
+                // Whoever caused this frame may first have taken a stream for it, while this turn was under way.
+                if self.shared.lanes.has_control() {
+                    self.take_control(now, cx);
+                    self.apply();
+                }
+                self.core.handle_frame(now, frame, |channel, message| match channel {
+                    Some(channel) => self.routes.deliver(channel, message),
+                    None => tell_raw(&mut self.raw, message),
+                });
+                // What this frame brings about comes before the next one: an end of streams, say.
+                self.apply();
+                continue;
+            }
+            match polled {
                 Poll::Ready(Some(Ok(Frame::Close { code, reason }))) => {
                     let connection = self.connection.take();
                     self.farewells.extend(connection.map(Farewell::closed_by_peer));
                     self.lose(now, ConnectError::ClosedByServer { code, reason });
                 }
-                Poll::Ready(Some(Ok(frame))) => {
-                    frames += 1;
-                    bytes += frame.len();
-                    // Whoever caused this frame may first have taken a stream for it, while this turn was under way.
-                    if self.shared.lanes.has_control() {
-                        self.take_control(now, cx);
-                        self.apply();
-                    }
-                    self.core.handle_frame(now, frame, |channel, message| match channel {
-                        Some(channel) => self.routes.deliver(channel, message),
-                        None => tell_raw(&mut self.raw, message),
-                    });
-                    // What this frame brings about comes before the next one: an end of streams, say.
-                    self.apply();
-                }
+                Poll::Ready(Some(Ok(Frame::Text(_) | Frame::Binary(_)))) => {}
                 Poll::Ready(Some(Err(cause))) => self.lose(now, cause),
                 Poll::Ready(None) => self.lose(now, ConnectError::Ended),
                 Poll::Pending => break,

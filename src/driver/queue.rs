@@ -20,7 +20,7 @@ use crate::{
     message::{Message, Names, Topic},
     payload::{Kind, Payload},
     runtime::poll_proceed,
-    serializer::{Incoming, SLICE_FROM},
+    serializer::{Incoming, Name, SLICE_FROM},
 };
 
 const CHUNK: usize = 8 << 10;
@@ -164,6 +164,7 @@ struct Interned {
 
 impl Writer {
     /// Puts a message into this turn's chunk.
+    #[inline]
     pub(super) fn push(&mut self, incoming: &Incoming<'_>) {
         let (bytes, kind) = (incoming.body.bytes, incoming.body.kind);
         let small = bytes.len() < SLICE_FROM;
@@ -172,7 +173,7 @@ impl Writer {
         }
         let name = match &self.event {
             Some(_) => 0,
-            None => self.filling.name(self.names.find(&incoming.event)),
+            None => self.filling.name(self.names.find(incoming.event)),
         };
         if small {
             self.filling.small(bytes, kind, name);
@@ -312,10 +313,11 @@ impl Filling {
 }
 
 impl Interned {
-    fn find(&mut self, event: &str) -> Arc<Names> {
-        if let Some(found) = self.seen.iter().rev().find(|names| &*names.event == event) {
+    fn find(&mut self, event: Name<'_>) -> Arc<Names> {
+        if let Some(found) = self.seen.iter().rev().find(|names| event == *names.event) {
             return found.clone();
         }
+        let event = event.as_str();
         let names = Arc::new(Names { topic: self.own.topic.clone(), event: event.into() });
         if event.len() <= REMEMBERED_LEN {
             if self.seen.len() >= REMEMBERED_NAMES {
@@ -444,12 +446,12 @@ mod tests {
         let own = Arc::new(Names { topic: "room:1".into(), event: "".into() });
         let mut names = Interned { own, seen: Vec::new() };
         let long = "x".repeat(REMEMBERED_LEN);
-        assert!(Arc::ptr_eq(&names.find(&long), &names.find(&long)));
+        assert!(Arc::ptr_eq(&names.find((&*long).into()), &names.find((&*long).into())));
         let longer = "x".repeat(REMEMBERED_LEN + 1);
-        assert_eq!(&*names.find(&longer).event, longer);
+        assert_eq!(&*names.find((&*longer).into()).event, longer);
         assert_eq!(names.seen.len(), 1);
         for number in 0..10 * REMEMBERED_NAMES {
-            names.find(&number.to_string());
+            names.find((&*number.to_string()).into());
         }
         assert!(names.seen.len() <= REMEMBERED_NAMES);
     }
@@ -557,8 +559,10 @@ mod tests {
         let tight = Bytes::from(format!("[null,null,\"room:1\",\"shout\",{payload}]"));
         let padded = Bytes::from(format!("[null,null,\"room:1\",\"shout\",{}{payload}]", " ".repeat(1 << 16)));
         for (frame, kept) in [(&tight, true), (&padded, false)] {
-            let codec = crate::serializer::Codec::new(crate::V2);
-            codec.decode(crate::transport::Frame::Text(frame.clone()), |incoming| writer.push(&incoming)).unwrap();
+            let mut codec = crate::serializer::Codec::new(crate::V2);
+            let text = crate::transport::Frame::Text(frame.clone());
+            writer.push(&codec.decode(&text, &mut Default::default()).unwrap());
+            drop(text);
             writer.hand_over();
             assert_eq!(!frame.is_unique(), kept, "{}", frame.len());
         }

@@ -47,11 +47,11 @@ impl Received {
     }
 
     pub(super) fn note(&mut self, topic: &Topic, incoming: &Incoming<'_>) {
-        let at = self.entries.iter().rposition(|entry| *entry.names.event == *incoming.event);
+        let at = self.entries.iter().rposition(|entry| incoming.event == *entry.names.event);
         let (names, buffer) = match at.map(|at| self.remove(at)) {
             Some(Entry { names, body: Body::Small(buffer), .. }) => (names, buffer),
             Some(Entry { names, .. }) => (names, Vec::new()),
-            None => (Arc::new(Names { topic: topic.clone(), event: (*incoming.event).into() }), Vec::new()),
+            None => (Arc::new(Names { topic: topic.clone(), event: incoming.event.as_str().into() }), Vec::new()),
         };
         let (bytes, kind) = (incoming.body.bytes, incoming.body.kind);
         let body = if bytes.len() < SLICE_FROM {

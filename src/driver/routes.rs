@@ -11,10 +11,10 @@ use super::{
     received::Received,
 };
 use crate::{
-    core::ChannelId,
+    core::{ChannelId, IdMap},
     error::{JoinError, NotJoined},
     message::{LastSeen, Reply, Topic},
-    serializer::Incoming,
+    serializer::{Incoming, Name},
     status::ChannelStatus,
     streams::feed::FeedWriter,
 };
@@ -22,7 +22,7 @@ use crate::{
 /// Finding the streams of a message takes the same time whatever the number of channels.
 #[derive(Debug, Default)]
 pub(super) struct Routes {
-    channels: HashMap<ChannelId, Route>,
+    channels: IdMap<Route>,
     streams: Slab<Stream>,
     /// Streams that this turn brought something.
     touched: Vec<usize>,
@@ -103,14 +103,15 @@ impl Routes {
         }
     }
 
+    #[inline]
     pub(super) fn deliver(&mut self, channel: ChannelId, incoming: &Incoming<'_>) {
         let Some(route) = self.channels.get_mut(&channel) else { return };
         if let Some(asked) = &mut route.asked {
             asked.received.note(&route.topic, incoming);
         }
         // The protocol's own names under a join are no messages; broadcast, they are an application's (C-27).
-        let is_protocol = incoming.join_ref.is_some() && incoming.event.starts_with("phx_");
-        let named = route.find(&incoming.event);
+        let is_protocol = incoming.join_ref.is_some() && incoming.event.as_bytes().starts_with(b"phx_");
+        let named = route.find(incoming.event);
         let named = named.map_or(&[][..], |slot| &route.events[slot].1);
         let all = if is_protocol { &[][..] } else { &route.all[..] };
         for &key in named.iter().chain(all) {
@@ -225,11 +226,12 @@ fn touch(streams: &mut Slab<Stream>, touched: &mut Vec<usize>, key: usize, incom
 }
 
 impl Route {
-    fn find(&mut self, event: &str) -> Option<usize> {
-        if self.events.get(self.last).is_some_and(|(name, _)| &**name == event) {
+    #[inline]
+    fn find(&mut self, event: Name<'_>) -> Option<usize> {
+        if self.events.get(self.last).is_some_and(|(name, _)| event == **name) {
             return Some(self.last);
         }
-        self.last = *self.index.get(event)?;
+        self.last = *self.index.get(event.as_str())?;
         Some(self.last)
     }
 

@@ -7,6 +7,7 @@ use std::{any::Any, borrow::Cow, fmt, sync::Arc};
 
 use bytes::Bytes;
 
+use scan::Scanner;
 pub(crate) use scan::reply;
 pub use v2::V2;
 
@@ -86,25 +87,72 @@ pub(crate) struct Outgoing<'a> {
 }
 
 /// A message just received, borrowed from its frame.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Incoming<'a> {
-    pub(crate) join_ref: Option<Cow<'a, str>>,
-    pub(crate) reference: Option<Cow<'a, str>>,
-    pub(crate) topic: Cow<'a, str>,
-    pub(crate) event: Cow<'a, str>,
+    pub(crate) join_ref: Option<Name<'a>>,
+    pub(crate) reference: Option<Name<'a>>,
+    pub(crate) topic: Name<'a>,
+    pub(crate) event: Name<'a>,
     pub(crate) body: Body<'a>,
 }
 
-impl Incoming<'_> {
+impl<'a> Incoming<'a> {
+    /// Join ref, ref, topic and event, of which a ref that is empty means none (M-3, W-17).
+    #[inline]
+    fn new([join_ref, reference, topic, event]: [Name<'a>; 4], body: Body<'a>) -> Self {
+        let present = |name: Name<'a>| (!name.0.is_empty()).then_some(name);
+        Incoming { join_ref: present(join_ref), reference: present(reference), topic, event, body }
+    }
+
     /// The whole message, to be kept.
-    pub(crate) fn to_envelope(&self) -> Envelope {
+    pub(crate) fn to_envelope(self) -> Envelope {
         Envelope {
-            join_ref: self.join_ref.as_deref().map(Arc::from),
-            r#ref: self.reference.as_deref().map(Arc::from),
-            topic: Arc::from(&*self.topic),
-            event: Arc::from(&*self.event),
+            join_ref: self.join_ref.map(|name| name.as_str().into()),
+            r#ref: self.reference.map(|name| name.as_str().into()),
+            topic: self.topic.as_str().into(),
+            event: self.event.as_str().into(),
             payload: self.body.to_payload(),
         }
+    }
+}
+
+/// What a message borrows from that is not in its frame.
+#[derive(Default)]
+pub(crate) struct Kept<'a> {
+    names: Option<[Cow<'a, [u8]>; 4]>,
+    envelope: Option<Envelope>,
+}
+
+/// A ref, topic or event name: UTF-8, which comparing it need not prove again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Name<'a>(&'a [u8]);
+
+impl<'a> Name<'a> {
+    pub(crate) fn as_bytes(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// As text, which takes a look at every byte.
+    pub(crate) fn as_str(self) -> &'a str {
+        std::str::from_utf8(self.0).unwrap_or_default()
+    }
+}
+
+impl<'a> From<&'a str> for Name<'a> {
+    fn from(text: &'a str) -> Self {
+        Name(text.as_bytes())
+    }
+}
+
+impl PartialEq<str> for Name<'_> {
+    fn eq(&self, text: &str) -> bool {
+        self.0 == text.as_bytes()
+    }
+}
+
+impl fmt::Debug for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_str().fmt(f)
     }
 }
 
@@ -139,25 +187,29 @@ impl Body<'_> {
 /// The serializer in use. The built-in one has a path of its own that allocates nothing.
 #[derive(Clone)]
 pub(crate) enum Codec {
-    V2,
+    V2(Scanner),
     Custom(Arc<dyn Serializer>),
 }
 
 impl Codec {
     pub(crate) fn new<S: Serializer>(serializer: S) -> Self {
-        if (&serializer as &dyn Any).is::<V2>() { Codec::V2 } else { Codec::Custom(Arc::new(serializer)) }
+        if (&serializer as &dyn Any).is::<V2>() {
+            Codec::V2(Scanner::default())
+        } else {
+            Codec::Custom(Arc::new(serializer))
+        }
     }
 
     pub(crate) fn vsn(&self) -> &str {
         match self {
-            Codec::V2 => v2::VSN,
+            Codec::V2(_) => v2::VSN,
             Codec::Custom(serializer) => serializer.vsn(),
         }
     }
 
     pub(crate) fn encode(&self, message: Outgoing<'_>) -> Result<Frame, EncodeError> {
         match self {
-            Codec::V2 => v2::encode(message),
+            Codec::V2(_) => v2::encode(message),
             Codec::Custom(serializer) => serializer.encode(&Envelope {
                 join_ref: message.join_ref.map(|number| number.to_string().into()),
                 r#ref: message.reference.map(|number| number.to_string().into()),
@@ -171,28 +223,30 @@ impl Codec {
     /// A message of the user's own making.
     pub(crate) fn encode_envelope(&self, message: &Envelope) -> Result<Frame, EncodeError> {
         match self {
-            Codec::V2 => V2.encode(message),
+            Codec::V2(_) => V2.encode(message),
             Codec::Custom(serializer) => serializer.encode(message),
         }
     }
 
-    /// Decodes a frame and hands the message on while it is borrowed.
-    pub(crate) fn decode<R>(&self, frame: Frame, then: impl FnOnce(Incoming<'_>) -> R) -> Result<R, DecodeError> {
+    /// The message in a frame, borrowed from it and from what is kept beside it.
+    #[inline]
+    pub(crate) fn decode<'a>(&mut self, frame: &'a Frame, kept: &'a mut Kept<'a>) -> Result<Incoming<'a>, DecodeError> {
         match self {
-            Codec::V2 => v2::decode(&frame).map(then),
-            Codec::Custom(serializer) => serializer.decode(frame).map(|message| {
-                then(Incoming {
-                    join_ref: message.join_ref.as_deref().map(Cow::Borrowed),
-                    reference: message.r#ref.as_deref().map(Cow::Borrowed),
-                    topic: Cow::Borrowed(&message.topic),
-                    event: Cow::Borrowed(&message.event),
+            Codec::V2(scanner) => v2::decode(scanner, frame, kept),
+            Codec::Custom(serializer) => {
+                let message = &*kept.envelope.insert(serializer.decode(frame.clone())?);
+                Ok(Incoming {
+                    join_ref: message.join_ref.as_deref().map(Name::from),
+                    reference: message.r#ref.as_deref().map(Name::from),
+                    topic: Name::from(&*message.topic),
+                    event: Name::from(&*message.event),
                     body: Body {
                         owner: message.payload.whole(),
                         bytes: message.payload.whole(),
                         kind: message.payload.kind(),
                     },
                 })
-            }),
+            }
         }
     }
 }

@@ -2,26 +2,82 @@
 
 use std::borrow::Cow;
 
-/// The five elements of `[join_ref, ref, topic, event, payload]`; the payload is whatever stands before the closing
-/// bracket, neither parsed nor validated.
-#[derive(Debug)]
-pub(super) struct Scanned<'a> {
-    pub(super) join_ref: Option<Cow<'a, str>>,
-    pub(super) reference: Option<Cow<'a, str>>,
-    pub(super) topic: Cow<'a, str>,
-    pub(super) event: Cow<'a, str>,
-    pub(super) payload: &'a [u8],
+/// Takes frames `[join_ref, ref, topic, event, payload]` apart, and remembers the last header: most frames of a flood
+/// begin with the same one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Scanner {
+    /// All that stood before the payload of the last frame, unless it was long.
+    header: Vec<u8>,
+    /// Where join ref, ref, topic and event stand in it, in UTF-8; a ref that is not there is empty.
+    names: [Span; 4],
+    /// Whether escapes stand in any of them, which have to be [spelled](Scanner::spell) out.
+    pub(super) escaped: bool,
 }
 
-pub(super) fn scan(text: &[u8]) -> Result<Scanned<'_>, &'static str> {
-    let mut cursor = Cursor { text, at: 0 };
-    cursor.expect(b'[', "a frame that is not an array")?;
-    let join_ref = cursor.reference()?;
-    let reference = cursor.reference()?;
-    let topic = cursor.string("a topic that is not a string")?;
-    let event = cursor.string("an event that is not a string")?;
-    let payload = cursor.rest()?;
-    Ok(Scanned { join_ref, reference, topic, event, payload })
+/// From the first byte up to the other.
+type Span = (usize, usize);
+
+/// A longer header is not remembered.
+const REMEMBERED: usize = 512;
+
+impl Scanner {
+    /// The payload of a frame, which is whatever stands before the closing bracket, neither parsed nor validated. What
+    /// stands before it is told by [`names`](Scanner::names).
+    #[inline]
+    pub(super) fn scan<'a>(&mut self, text: &'a [u8]) -> Result<&'a [u8], &'static str> {
+        let behind = match text.strip_prefix(&*self.header) {
+            Some(behind) if !self.header.is_empty() => behind,
+            _ => self.scan_header(text)?,
+        };
+        let inside = behind.trim_ascii_end().strip_suffix(b"]").ok_or("an array that does not end")?.trim_ascii();
+        if inside.is_empty() { Err("an array of fewer than five elements") } else { Ok(inside) }
+    }
+
+    /// Join ref, ref, topic and event of the frame that was scanned last.
+    #[inline]
+    pub(super) fn names<'a>(&self, text: &'a [u8]) -> [&'a [u8]; 4] {
+        self.names.map(|(start, end)| &text[start..end])
+    }
+
+    /// These names as they are meant, where escapes stand in them.
+    #[cold]
+    pub(super) fn spell<'a>(&self, text: &'a [u8]) -> Result<[Cow<'a, [u8]>; 4], &'static str> {
+        let mut names = self.names(text).map(Cow::Borrowed);
+        for name in names.iter_mut().filter(|name| name.contains(&b'\\')) {
+            let quoted = [b"\"", &**name, b"\""].concat();
+            let text: String = serde_json::from_slice(&quoted).map_err(|_| "a name whose escapes cannot be read")?;
+            *name = Cow::Owned(text.into_bytes());
+        }
+        Ok(names)
+    }
+
+    /// What stands behind the header.
+    fn scan_header<'a>(&mut self, text: &'a [u8]) -> Result<&'a [u8], &'static str> {
+        const WRONG: [&str; 4] = {
+            let reference = "a ref that is neither string, number nor null";
+            [reference, reference, "a topic that is not a string", "an event that is not a string"]
+        };
+        self.header.clear();
+        self.escaped = false;
+        let mut cursor = Cursor { text, at: 0 };
+        cursor.expect(b'[', "a frame that is not an array")?;
+        for (index, wrong) in WRONG.into_iter().enumerate() {
+            self.names[index] = match cursor.peek() {
+                Some(b'"') => cursor.quoted(&mut self.escaped).ok_or(wrong)?,
+                _ if index < 2 => cursor.bare().ok_or(wrong)?,
+                _ => return Err(wrong),
+            };
+            cursor.expect(b',', "an array of fewer than five elements")?;
+        }
+        let (header, behind) = text.split_at(cursor.at);
+        if !header.is_ascii() && std::str::from_utf8(header).is_err() {
+            return Err("names that are not UTF-8");
+        }
+        if header.len() <= REMEMBERED {
+            self.header.extend_from_slice(header);
+        }
+        Ok(behind)
+    }
 }
 
 /// The status and response of a reply's payload. Phoenix writes `{"response":..,"status":"ok"}`, which is taken apart
@@ -60,83 +116,73 @@ struct Cursor<'a> {
     at: usize,
 }
 
-impl<'a> Cursor<'a> {
-    fn blank(&mut self) {
-        while matches!(self.text.get(self.at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
+impl Cursor<'_> {
+    /// The next byte that is no blank.
+    #[inline(always)]
+    fn peek(&mut self) -> Option<u8> {
+        loop {
+            let byte = *self.text.get(self.at)?;
+            if byte > b' ' || !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+                return Some(byte);
+            }
             self.at += 1;
         }
     }
 
+    #[inline(always)]
     fn expect(&mut self, byte: u8, what: &'static str) -> Result<(), &'static str> {
-        self.blank();
-        if self.text.get(self.at) != Some(&byte) {
+        if self.peek() != Some(byte) {
             return Err(what);
         }
         self.at += 1;
         Ok(())
     }
 
-    fn comma(&mut self) -> Result<(), &'static str> {
-        self.expect(b',', "an array of fewer than five elements")
-    }
-
-    /// A ref: a string, null, or a number, which some servers send (W-5).
-    fn reference(&mut self) -> Result<Option<Cow<'a, str>>, &'static str> {
-        const WRONG: &str = "a ref that is neither string, number nor null";
-        self.blank();
+    /// Where a ref without quotes stands: nowhere if it is null, or a number, which some servers send (W-5).
+    #[inline(always)]
+    fn bare(&mut self) -> Option<Span> {
         let rest = &self.text[self.at..];
-        let found = match rest.first() {
-            Some(b'"') => Some(self.quoted(WRONG)?),
-            Some(b'n') if rest.starts_with(b"null") => {
-                self.at += 4;
-                None
-            }
-            Some(b'0'..=b'9' | b'-') => {
-                let len = rest.iter().take_while(|b| b.is_ascii_digit() || b"+-.eE".contains(b)).count();
-                self.at += len;
-                Some(Cow::Borrowed(std::str::from_utf8(&rest[..len]).map_err(|_| WRONG)?))
-            }
-            _ => return Err(WRONG),
-        };
-        self.comma()?;
-        Ok(found.filter(|text| !text.is_empty()))
+        if rest.starts_with(b"null") {
+            self.at += 4;
+            return Some((0, 0));
+        }
+        let start = self.at;
+        self.at += rest.iter().take_while(|byte| byte.is_ascii_digit() || b"+-.eE".contains(byte)).count();
+        matches!(rest.first(), Some(b'0'..=b'9' | b'-')).then_some((start, self.at))
     }
 
-    fn string(&mut self, wrong: &'static str) -> Result<Cow<'a, str>, &'static str> {
-        self.blank();
-        if self.text.get(self.at) != Some(&b'"') {
-            return Err(wrong);
+    /// Where the string stands whose opening quote is next.
+    #[inline(always)]
+    fn quoted(&mut self, escaped: &mut bool) -> Option<Span> {
+        let start = self.at + 1;
+        let mut end = quote_or_backslash(self.text, start)?;
+        while self.text[end] != b'"' {
+            *escaped = true;
+            end = quote_or_backslash(self.text, end + 2)?;
         }
-        let found = self.quoted(wrong)?;
-        self.comma()?;
-        Ok(found)
+        self.at = end + 1;
+        Some((start, end))
     }
+}
 
-    /// The string whose opening quote the cursor stands on.
-    fn quoted(&mut self, wrong: &'static str) -> Result<Cow<'a, str>, &'static str> {
-        let open = self.at;
-        let (mut at, mut escaped) = (open + 1, false);
-        loop {
-            let rest = self.text.get(at..).ok_or(wrong)?;
-            at += memchr::memchr2(b'"', b'\\', rest).ok_or(wrong)?;
-            if self.text[at] == b'"' {
-                break;
-            }
-            escaped = true;
-            at += 2;
+/// Where the first of them stands from there on. Names are short, and eight bytes at once are found sooner than a
+/// search by vectors has begun.
+#[inline(always)]
+fn quote_or_backslash(text: &[u8], from: usize) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const QUOTES: u64 = u64::from_ne_bytes([b'"'; 8]);
+    const BACKSLASHES: u64 = u64::from_ne_bytes([b'\\'; 8]);
+    // The highest bit of each byte that is zero, and maybe of those behind the first.
+    let zeros = |bytes: u64| bytes.wrapping_sub(ONES) & !bytes & (ONES << 7);
+    let mut at = from;
+    while let Some(eight) = text.get(at..).and_then(<[u8]>::first_chunk) {
+        let eight = u64::from_le_bytes(*eight);
+        let found = zeros(eight ^ QUOTES) | zeros(eight ^ BACKSLASHES);
+        if found != 0 {
+            return Some(at + found.trailing_zeros() as usize / 8);
         }
-        self.at = at + 1;
-        if escaped {
-            return serde_json::from_slice::<String>(&self.text[open..=at]).map(Cow::Owned).map_err(|_| wrong);
-        }
-        std::str::from_utf8(&self.text[open + 1..at]).map(Cow::Borrowed).map_err(|_| wrong)
+        at += 8;
     }
-
-    /// What stands before the closing bracket.
-    fn rest(mut self) -> Result<&'a [u8], &'static str> {
-        self.blank();
-        let inside = self.text[self.at..].trim_ascii_end().strip_suffix(b"]").ok_or("an array that does not end")?;
-        let inside = inside.trim_ascii_end();
-        if inside.is_empty() { Err("an array of fewer than five elements") } else { Ok(inside) }
-    }
+    let rest = text.get(at..)?;
+    rest.iter().position(|byte| matches!(byte, b'"' | b'\\')).map(|behind| at + behind)
 }

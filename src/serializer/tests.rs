@@ -64,7 +64,7 @@ fn absent_refs_are_null() {
         event: "heartbeat",
         payload: &Payload::empty(),
     };
-    assert_eq!(Codec::V2.encode(beat).unwrap(), text(r#"[null,"7","phoenix","heartbeat",{}]"#));
+    assert_eq!(Codec::new(V2).encode(beat).unwrap(), text(r#"[null,"7","phoenix","heartbeat",{}]"#));
     assert_eq!(V2.encode(&message(None, None, ())).unwrap(), text(r#"[null,null,"t","e",{}]"#));
 }
 
@@ -177,8 +177,7 @@ fn a_binary_reply_has_a_status_and_bytes() {
     let seen = V2.decode(frame.clone()).unwrap();
     assert_eq!((refs(&seen), &*seen.topic, &*seen.event), ((Some("1"), Some("22")), "t", "phx_reply"));
     assert_eq!(seen.payload, Payload::binary_reply("error", &[7, 8]).unwrap());
-    let kind = Codec::V2.decode(frame, |incoming| incoming.body.kind).unwrap();
-    assert_eq!(kind, Kind::Reply(5));
+    assert_eq!(Codec::new(V2).decode(&frame, &mut Kept::default()).unwrap().body.kind, Kind::Reply(5));
 }
 
 // W-17
@@ -194,7 +193,7 @@ fn a_name_of_no_bytes_is_no_ref() {
 fn it_asks_for_version_2() {
     assert_eq!(V2.vsn(), "2.0.0");
     assert_eq!(Codec::new(V2).vsn(), "2.0.0");
-    assert!(matches!(Codec::new(V2), Codec::V2));
+    assert!(matches!(Codec::new(V2), Codec::V2(_)));
 }
 
 // W-34
@@ -237,14 +236,69 @@ fn another_encoding_maps_messages_to_either_frame_and_may_fail() {
             }
         }
     }
-    let codec = Codec::new(Reversed);
+    let mut codec = Codec::new(Reversed);
     assert_eq!(codec.vsn(), "9.0.0");
     let payload = "hi".into_payload().unwrap();
     let out = Outgoing { join_ref: Some(1), reference: Some(2), topic: "t", event: "e", payload: &payload };
     let frame = codec.encode(out).unwrap();
     assert_eq!(frame, binary(br#"]"ih","e","t","2","1"["#));
-    let seen = codec.decode(frame, |seen| (seen.join_ref.map(Cow::into_owned), seen.body.to_payload())).unwrap();
-    assert_eq!(seen, (Some("1".to_owned()), payload.clone()));
+    let mut kept = Kept::default();
+    let seen = codec.decode(&frame, &mut kept).unwrap();
+    assert_eq!((seen.join_ref, seen.body.to_payload()), (Some("1".into()), payload.clone()));
     assert!(codec.encode(Outgoing { payload: &Payload::from_raw("x", true), ..out }).is_err());
-    assert!(codec.decode(text("x"), |_| ()).is_err());
+    assert!(codec.decode(&text("x"), &mut Kept::default()).is_err());
+}
+
+// W-1, W-3, W-18: frames one after the other, as one connection brings them, are read as each is read alone.
+#[test]
+fn a_header_that_repeats_is_read_as_if_it_were_new() {
+    let headers = [
+        r#"["1",null,"t","e","#,
+        r#"["1",null,"t","ee","#,
+        r#"["1",null,"t","e" , "#,
+        r#"[null,null,"t","e","#,
+        r#"["1",null,"t\u0061","e","#,
+        r#"["1",null,"\x","e","#,
+        r#"["1",null,"t""#,
+        r#"["1",null,"","","#,
+        "[7,\"\",\"\u{e9}\",\"\u{1F680}\",",
+        "[",
+        "",
+    ];
+    let payloads = ["{}]", " {\"a\":1} ] ", "]", "", "1,2]", "\"],\"]", "{}"];
+    let long = format!(r#"["1",null,"{}","e","#, "t".repeat(1 << 10));
+    let mut frames = Vec::new();
+    for header in headers.into_iter().chain([&*long]) {
+        for other in headers {
+            for payload in payloads {
+                // Each header behind each other one, and behind itself.
+                frames.extend([other, header, header].map(|header| format!("{header}{payload}")));
+            }
+        }
+    }
+    let mut codec = Codec::new(V2);
+    for frame in frames {
+        let alone = V2.decode(text(&frame)).map(|message| format!("{message:?}")).ok();
+        let frame = text(&frame);
+        let mut kept = Kept::default();
+        let seen = codec.decode(&frame, &mut kept).map(|seen| format!("{:?}", seen.to_envelope())).ok();
+        assert_eq!(seen, alone, "{frame:?}");
+    }
+}
+
+// W-18
+#[test]
+fn a_text_frame_whose_names_are_not_utf8_is_an_error_also_behind_one_that_is() {
+    let mut codec = Codec::new(V2);
+    let mut is_read = |frame: &'static [u8]| {
+        let frame = Frame::Text(Bytes::from_static(frame));
+        codec.decode(&frame, &mut Kept::default()).is_ok()
+    };
+    for _ in 0..2 {
+        assert!(is_read(b"[null,null,\"t\",\"e\",{}]"));
+        assert!(is_read(b"[null,null,\"t\",\"e\",\"\xff\"]"), "a payload is its reader's concern");
+        assert!(!is_read(b"[null,null,\"t\",\"\xff\",{}]"));
+        assert!(!is_read(b"[null,null,\"t\",\"\xff\",{}]"), "nor is it remembered");
+        assert!(!is_read(b"[\"\xff\",null,\"t\",\"e\",{}]"));
+    }
 }

@@ -1,11 +1,10 @@
 //! Phoenix' serializer of `vsn` 2.0.0: JSON arrays as text, and three kinds of binary frame.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 
-use super::{Body, Envelope, Incoming, Outgoing, Serializer, scan};
+use super::{Body, Envelope, Incoming, Kept, Name, Outgoing, Scanner, Serializer};
 use crate::{
+    core::event,
     error::{DecodeError, EncodeError},
     payload::{Kind, Payload},
     transport::Frame,
@@ -34,7 +33,8 @@ impl Serializer for V2 {
     }
 
     fn decode(&self, frame: Frame) -> Result<Envelope, DecodeError> {
-        decode(&frame).map(|incoming| incoming.to_envelope())
+        let mut kept = Kept::default();
+        decode(&mut Scanner::default(), &frame, &mut kept).map(Incoming::to_envelope)
     }
 }
 
@@ -107,17 +107,23 @@ fn binary(
     Ok(bytes.into())
 }
 
-pub(super) fn decode(frame: &Frame) -> Result<Incoming<'_>, DecodeError> {
+#[inline]
+pub(super) fn decode<'a>(
+    scanner: &mut Scanner,
+    frame: &'a Frame,
+    kept: &'a mut Kept<'a>,
+) -> Result<Incoming<'a>, DecodeError> {
     match frame {
         Frame::Text(text) => {
-            let found = scan::scan(text).map_err(DecodeError::new)?;
-            Ok(Incoming {
-                join_ref: found.join_ref,
-                reference: found.reference,
-                topic: found.topic,
-                event: found.event,
-                body: Body { owner: text, bytes: found.payload, kind: Kind::Json },
-            })
+            let payload = scanner.scan(text).map_err(DecodeError::new)?;
+            let names = if scanner.escaped {
+                let names = scanner.spell(text).map_err(DecodeError::new)?;
+                kept.names.insert(names).each_ref().map(|name| &**name)
+            } else {
+                scanner.names(text)
+            };
+            let body = Body { owner: text, bytes: payload, kind: Kind::Json };
+            Ok(Incoming::new(names.map(Name), body))
         }
         Frame::Binary(bytes) => decode_binary(bytes).map_err(DecodeError::new),
         Frame::Close { .. } => Err(DecodeError::new("a close frame is not a message")),
@@ -126,17 +132,10 @@ pub(super) fn decode(frame: &Frame) -> Result<Incoming<'_>, DecodeError> {
 
 fn decode_binary(frame: &Bytes) -> Result<Incoming<'_>, &'static str> {
     let mut reader = Reader(frame);
-    let incoming = |join_ref, reference, topic, event, bytes, kind| Incoming {
-        join_ref,
-        reference,
-        topic,
-        event,
-        body: Body { owner: frame, bytes, kind },
-    };
-    match reader.byte()? {
+    let (names, bytes, kind) = match reader.byte()? {
         PUSH => {
             let [join_ref, topic, event] = reader.fields()?;
-            Ok(incoming(present(join_ref), None, topic.into(), event.into(), reader.0, Kind::Binary))
+            ([join_ref, "", topic, event], reader.0, Kind::Binary)
         }
         REPLY => {
             let [join_ref, reference, topic] = [reader.byte()?, reader.byte()?, reader.byte()?];
@@ -144,20 +143,15 @@ fn decode_binary(frame: &Bytes) -> Result<Incoming<'_>, &'static str> {
             let [join_ref, reference, topic] = [reader.text(join_ref)?, reader.text(reference)?, reader.text(topic)?];
             let body = reader.0;
             reader.text(status)?;
-            let event = Cow::Borrowed(crate::core::event::REPLY);
-            Ok(incoming(present(join_ref), present(reference), topic.into(), event, body, Kind::Reply(status)))
+            ([join_ref, reference, topic, event::REPLY], body, Kind::Reply(status))
         }
         BROADCAST => {
             let [topic, event] = reader.fields()?;
-            Ok(incoming(None, None, topic.into(), event.into(), reader.0, Kind::Binary))
+            (["", "", topic, event], reader.0, Kind::Binary)
         }
-        _ => Err("a binary frame of unknown kind"),
-    }
-}
-
-/// W-17: a length of zero means none.
-fn present(text: &str) -> Option<Cow<'_, str>> {
-    (!text.is_empty()).then_some(Cow::Borrowed(text))
+        _ => return Err("a binary frame of unknown kind"),
+    };
+    Ok(Incoming::new(names.map(Name::from), Body { owner: frame, bytes, kind }))
 }
 
 struct Reader<'a>(&'a [u8]);

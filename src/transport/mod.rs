@@ -18,6 +18,9 @@ pub use websocket::WebSocket;
 use crate::error::ConnectError;
 
 /// One frame of a connection, in either direction.
+// A tag of a whole word: with a smaller one, the close code comes to stand so that a frame is moved in pieces that do
+// not meet the words it was written in, and the processor waits for them each time.
+#[repr(u64)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
     /// UTF-8 text.

@@ -156,9 +156,9 @@ impl World {
         self.watch(|world| {
             let delivered = &mut world.effects.delivered;
             let deliver = |channel: Option<ChannelId>, message: &crate::serializer::Incoming<'_>| {
-                delivered.extend(channel.map(|channel| (channel, message.event.to_string())));
+                delivered.extend(channel.map(|channel| (channel, message.event.as_str().to_owned())));
             };
-            world.core.handle_frame(world.now, frame, deliver);
+            world.core.handle_frame(world.now, &frame, deliver);
             world.drain();
         });
     }
