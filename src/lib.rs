@@ -64,6 +64,7 @@
 #[cfg(feature = "websocket")]
 mod auth;
 mod backoff;
+mod batch;
 mod builder;
 mod channel;
 mod core;

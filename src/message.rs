@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use serde::de::Deserialize;
 
-use crate::{error::DecodeError, payload::Payload};
+use crate::{batch::Part, error::DecodeError, payload::Payload};
 
 /// A topic, such as `room:lobby`.
 pub type Topic = Arc<str>;
@@ -15,7 +15,8 @@ pub type Topic = Arc<str>;
 /// (of at most 8 KiB, or the payload's own size): a message is cheap to clone and to keep.
 #[derive(Clone)]
 pub struct Message {
-    names: Arc<Names>,
+    /// None where the payload is a part of a batch, which knows them.
+    names: Option<Arc<Names>>,
     payload: Payload,
 }
 
@@ -28,20 +29,30 @@ pub(crate) struct Names {
 
 impl Message {
     pub(crate) fn new(names: Arc<Names>, payload: Payload) -> Self {
-        Message { names, payload }
+        Message { names: Some(names), payload }
+    }
+
+    #[inline]
+    pub(crate) fn of_part(part: Part) -> Self {
+        Message { names: None, payload: Payload::of_part(part) }
+    }
+
+    fn names(&self) -> Option<&Names> {
+        self.names.as_deref().or_else(|| self.payload.part().map(Part::names))
     }
 
     /// The topic it arrived on.
     pub fn topic(&self) -> &str {
-        &self.names.topic
+        self.names().map_or("", |names| &names.topic)
     }
 
     /// The event name.
     pub fn event(&self) -> &str {
-        &self.names.event
+        self.names().map_or("", |names| &names.event)
     }
 
     /// The payload, unparsed.
+    #[inline]
     pub fn payload(&self) -> &Payload {
         &self.payload
     }

@@ -6,16 +6,24 @@ use bytes::Bytes;
 use serde::{Serialize, de::Deserialize};
 use serde_json::de::SliceRead;
 
-use crate::error::{DecodeError, EncodeError};
+use crate::{
+    batch::Part,
+    error::{DecodeError, EncodeError},
+};
 
 /// The payload of a message, push, join or reply: JSON text or raw bytes.
 ///
 /// A payload that arrives is *raw*: nothing has parsed or validated it before you ask. A clone shares the bytes.
 /// `Debug` shows kind and size only; `Display` shows JSON text as it is and bytes as `<n bytes>`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Payload {
-    bytes: Bytes,
-    kind: Kind,
+#[derive(Clone)]
+pub struct Payload(Content);
+
+// A tag of a whole word, for the reason that `Frame` has one.
+#[repr(u64)]
+#[derive(Clone)]
+enum Content {
+    Own(Bytes, Kind),
+    Part(Part),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +38,7 @@ impl Payload {
     /// A payload as it is: JSON text, or bytes if `binary`. Nothing is checked, and a `null` stays a `null`.
     pub fn from_raw(bytes: impl Into<Bytes>, binary: bool) -> Self {
         let kind = if binary { Kind::Binary } else { Kind::Json };
-        Payload { bytes: bytes.into(), kind }
+        Payload::new(bytes.into(), kind)
     }
 
     /// The payload of a binary `phx_reply`, for [serializers](crate::Serializer) that decode one.
@@ -40,19 +48,28 @@ impl Payload {
     pub fn binary_reply(status: &str, data: &[u8]) -> Result<Self, EncodeError> {
         let len = u8::try_from(status.len())
             .map_err(|_| EncodeError::new(format!("a reply status of {} bytes; 255 is the most", status.len())))?;
-        Ok(Payload { bytes: [status.as_bytes(), data].concat().into(), kind: Kind::Reply(len) })
+        Ok(Payload::new([status.as_bytes(), data].concat().into(), Kind::Reply(len)))
     }
 
     pub(crate) fn empty() -> Self {
-        Payload { bytes: Bytes::from_static(b"{}"), kind: Kind::Json }
+        Payload::new(Bytes::from_static(b"{}"), Kind::Json)
     }
 
     pub(crate) fn new(bytes: Bytes, kind: Kind) -> Self {
-        Payload { bytes, kind }
+        Payload(Content::Own(bytes, kind))
     }
 
+    #[inline]
+    pub(crate) fn of_part(part: Part) -> Self {
+        Payload(Content::Part(part))
+    }
+
+    #[inline]
     pub(crate) fn kind(&self) -> Kind {
-        self.kind
+        match &self.0 {
+            Content::Own(_, kind) => *kind,
+            Content::Part(part) => part.kind(),
+        }
     }
 
     /// Decodes JSON into `T`, which may borrow from the payload. The first JSON value counts; what follows is ignored.
@@ -71,41 +88,75 @@ impl Payload {
         if self.is_binary() {
             return Err(DecodeError::new(format!("a binary payload of {} bytes is not JSON", self.as_bytes().len())));
         }
-        let mut reader = serde_json::Deserializer::from_slice(&self.bytes);
+        let mut reader = serde_json::Deserializer::from_slice(self.whole());
         read(&mut reader).map_err(DecodeError::new)
     }
 
     /// The JSON text, or `None` for a binary payload (or one that is not UTF-8).
     pub fn as_str(&self) -> Option<&str> {
-        (!self.is_binary()).then(|| std::str::from_utf8(&self.bytes).ok()).flatten()
+        (!self.is_binary()).then(|| std::str::from_utf8(self.whole()).ok()).flatten()
     }
 
     /// The bytes: JSON text, or the binary data.
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         &self.whole()[self.data_start()..]
     }
 
     /// The bytes, shared rather than copied.
     pub fn to_bytes(&self) -> Bytes {
-        self.bytes.slice(self.data_start()..)
+        let whole = match &self.0 {
+            Content::Own(bytes, _) => bytes.clone(),
+            Content::Part(part) => Bytes::from_owner(part.clone()),
+        };
+        whole.slice(self.data_start()..)
     }
 
     /// Whether this is raw bytes rather than JSON text.
     pub fn is_binary(&self) -> bool {
-        self.kind != Kind::Json
+        self.kind() != Kind::Json
     }
 
-    pub(crate) fn whole(&self) -> &Bytes {
-        &self.bytes
+    /// A reply's status as well.
+    #[inline]
+    pub(crate) fn whole(&self) -> &[u8] {
+        match &self.0 {
+            Content::Own(bytes, _) => bytes,
+            Content::Part(part) => part.as_ref(),
+        }
     }
 
+    /// The buffer that its bytes are, unless they are a part of one.
+    pub(crate) fn buffer(&self) -> Option<&Bytes> {
+        match &self.0 {
+            Content::Own(bytes, _) => Some(bytes),
+            Content::Part(_) => None,
+        }
+    }
+
+    pub(crate) fn part(&self) -> Option<&Part> {
+        match &self.0 {
+            Content::Own(..) => None,
+            Content::Part(part) => Some(part),
+        }
+    }
+
+    #[inline]
     fn data_start(&self) -> usize {
-        match self.kind {
-            Kind::Reply(status) => usize::from(status).min(self.bytes.len()),
+        match self.kind() {
+            Kind::Reply(status) => usize::from(status).min(self.whole().len()),
             Kind::Json | Kind::Binary => 0,
         }
     }
 }
+
+impl PartialEq for Payload {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind() == other.kind() && self.whole() == other.whole()
+    }
+}
+
+impl Eq for Payload {}
 
 impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -31,6 +31,8 @@ fn main() {
         }
         let cpu = machine::median(a[1..].iter().zip(&b[1..]).map(|(a, b)| a.1 / b.1));
         let wall = machine::median(a[1..].iter().zip(&b[1..]).map(|(a, b)| b.0 / a.0));
+        let best = |v: &[(f64, f64)]| machine::quantile(v.iter().map(|x| x.1), 0.1);
+        print!("best {:.0}/{:.0}={:.3} ", best(&a), best(&b), best(&a) / best(&b));
         println!(
             "ratio by cpu {cpu:.3}, by wall {wall:.3}; cpu ns: bare {:.0} ours {:.0}",
             machine::median(a[1..].iter().map(|x| x.1)),

@@ -61,7 +61,7 @@ pub(crate) async fn bare(server: SocketAddr, flood: Flood) -> f64 {
     let (mut seen, mut bytes) = (0, 0);
     while seen < flood.frames {
         if let Message::Text(text) = socket.next().await.expect("a flood").expect("a frame") {
-            bytes += black_box(scan(text.as_bytes()))[4].len();
+            bytes += black_box(&scan(text.as_bytes()))[4].len();
             seen += 1;
         }
     }
@@ -123,7 +123,7 @@ pub(crate) async fn ours(server: SocketAddr, flood: Flood) -> f64 {
     while seen < flood.frames {
         // Any loss is an error, and ends this.
         let message = messages.next().await.expect("a stream").expect("a message");
-        bytes += black_box(message).payload().as_bytes().len();
+        bytes += black_box(&message).payload().as_bytes().len();
         seen += 1;
     }
     assert_eq!(bytes, flood.frames * flood.size);

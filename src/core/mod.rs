@@ -287,6 +287,12 @@ impl<T> Core<T> {
         }
     }
 
+    /// Whether there is anything to do.
+    #[inline]
+    pub(crate) fn has_output(&self) -> bool {
+        !self.out.is_empty()
+    }
+
     /// The next thing to do.
     pub(crate) fn poll(&mut self) -> Option<Output<T>> {
         self.out.pop_front()

@@ -26,14 +26,13 @@ enum Route {
 }
 
 impl<T> Core<T> {
-    /// One text or binary frame. A message for the streams of a channel is handed to `deliver` with it, and every message
-    /// without one, behind that.
+    /// One text or binary frame. Its message is handed to `deliver`, with the channel for whose streams it is, if any.
     #[inline]
     pub(crate) fn handle_frame(
         &mut self,
         now: Instant,
         frame: &Frame,
-        deliver: impl FnMut(Option<ChannelId>, &Incoming<'_>),
+        deliver: impl FnOnce(Option<ChannelId>, &Incoming<'_>),
     ) {
         if !self.link.is_open() {
             return;
@@ -53,14 +52,15 @@ impl<T> Core<T> {
         &mut self,
         now: Instant,
         incoming: &Incoming<'_>,
-        mut deliver: impl FnMut(Option<ChannelId>, &Incoming<'_>),
+        deliver: impl FnOnce(Option<ChannelId>, &Incoming<'_>),
     ) {
         if let Some(reference) = incoming.reference.and_then(parse) {
             self.heartbeat_answer(now, reference);
             self.ping_answered(now, reference);
         }
-        match self.route(incoming) {
-            Route::Streams(id) => deliver(Some(id), incoming),
+        let route = self.route(incoming);
+        match route {
+            Route::Streams(_) => {}
             Route::Reply(id) => self.reply(now, id, incoming),
             Route::Crashed(id) => match self.channels[&id].state {
                 State::Leaving { .. } => self.server_closed(now, id),
@@ -75,7 +75,7 @@ impl<T> Core<T> {
                 );
             }
         }
-        deliver(None, incoming);
+        deliver(if let Route::Streams(id) = route { Some(id) } else { None }, incoming);
     }
 
     /// The channel of this topic whose present join the message belongs to, or any join (M-2, C-27, C-37, DEV-11).

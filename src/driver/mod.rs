@@ -277,12 +277,18 @@ impl Driver {
                     self.take_control(now, cx);
                     self.apply();
                 }
-                self.core.handle_frame(now, frame, |channel, message| match channel {
-                    Some(channel) => self.routes.deliver(channel, message),
-                    None => tell_raw(&mut self.raw, message),
+                self.core.handle_frame(now, frame, |channel, message| {
+                    if let Some(channel) = channel {
+                        self.routes.deliver(channel, message);
+                    }
+                    if !self.raw.is_empty() {
+                        tell_raw(&mut self.raw, message);
+                    }
                 });
                 // What this frame brings about comes before the next one: an end of streams, say.
-                self.apply();
+                if self.core.has_output() {
+                    self.apply();
+                }
                 continue;
             }
             match polled {
@@ -445,9 +451,6 @@ impl Driver {
 
 /// Hands a message to those who want all of them.
 fn tell_raw(listeners: &mut Vec<FeedWriter<Envelope>>, message: &Incoming<'_>) {
-    if listeners.is_empty() {
-        return;
-    }
     listeners.retain(|listener| !listener.is_abandoned());
     let Some((last, others)) = listeners.split_last() else { return };
     let envelope = message.to_envelope();

@@ -16,7 +16,8 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    error::NotJoined,
+    batch::{Batch, Part, Place},
+    error::{EventError, NotJoined},
     message::{Message, Names, Topic},
     payload::{Kind, Payload},
     runtime::poll_proceed,
@@ -86,33 +87,24 @@ enum Slot {
 
 #[derive(Debug)]
 struct Chunk {
-    data: Bytes,
-    records: Vec<Record>,
+    batch: Arc<Batch>,
+    /// The messages, in order.
+    records: Vec<Place>,
+    /// Payloads beside the batch, which would be kept with any of its messages.
     large: Vec<Bytes>,
-    names: Vec<Arc<Names>>,
     cost: usize,
 }
 
-/// One message of a chunk: a range of its data, or one of its large payloads.
-#[derive(Clone, Copy, Debug)]
-struct Record {
-    place: Place,
-    kind: Kind,
-    name: u32,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Place {
-    Data { start: u32, end: u32 },
-    Large(u32),
+impl Chunk {
+    /// A large payload takes a count of its own, which it can afford.
+    fn large_message(&self, index: usize, place: Place) -> Message {
+        let payload = Payload::new(self.large[index].clone(), place.kind());
+        Message::new(self.batch.names(place).clone(), payload)
+    }
 }
 
 /// One item, as it leaves the queue.
-pub(crate) enum Item {
-    Message(Message),
-    Lagged(u64),
-    NotJoined(NotJoined),
-}
+type Item = Result<Message, EventError>;
 
 /// A queue for the event of this name, or for all.
 pub(crate) fn queue(
@@ -125,8 +117,7 @@ pub(crate) fn queue(
     let names = Arc::new(Names { topic, event: event.as_deref().unwrap_or_default().into() });
     let queue = Queue { state: Mutex::default(), limit: limit.into(), unread: AtomicUsize::new(0), budget };
     let queue = Arc::new(queue);
-    let only = event.is_some();
-    let reader = Reader { queue: queue.clone(), chunk: None, next: 0, names: names.clone(), only, counts: false };
+    let reader = Reader { queue: queue.clone(), chunk: None, next: 0, counts: false };
     let writer =
         Writer { id, event, names: Interned { own: names, seen: Vec::new() }, queue, filling: Filling::default() };
     (writer, reader)
@@ -146,7 +137,7 @@ pub(crate) struct Writer {
 #[derive(Debug, Default)]
 struct Filling {
     data: Vec<u8>,
-    records: Vec<Record>,
+    records: Vec<Place>,
     large: Vec<Bytes>,
     large_bytes: usize,
     names: Vec<Arc<Names>>,
@@ -169,7 +160,7 @@ impl Writer {
         let (bytes, kind) = (incoming.body.bytes, incoming.body.kind);
         let small = bytes.len() < SLICE_FROM;
         if small {
-            self.filling.make_room(bytes.len(), CHUNK.min(self.queue.limit() / 8));
+            self.filling.make_room(bytes.len(), CHUNK.min(self.queue.limit() / 8), &self.names.own);
         }
         let name = match &self.event {
             Some(_) => 0,
@@ -179,12 +170,16 @@ impl Writer {
             self.filling.small(bytes, kind, name);
         } else {
             self.filling.large(incoming.body.to_large(), kind, name);
+            // A queue that is nearly full takes what fits, not all or nothing of a turn.
+            if self.filling.large_bytes >= CHUNK {
+                self.filling.seal(&self.names.own);
+            }
         }
     }
 
     /// Hands over what this turn brought: one lock, one wake.
     pub(super) fn hand_over(&mut self) {
-        self.filling.seal();
+        self.filling.seal(&self.names.own);
         if self.filling.full.is_empty() {
             return;
         }
@@ -248,38 +243,42 @@ impl State {
 
 impl Filling {
     /// Room for this many bytes in a chunk of at most this size, or in the next one.
-    fn make_room(&mut self, bytes: usize, chunk: usize) {
+    #[inline]
+    fn make_room(&mut self, bytes: usize, chunk: usize, own: &Arc<Names>) {
         if self.data.len() + bytes > chunk && !self.records.is_empty() {
-            self.seal();
+            self.seal(own);
         }
-        if self.data.capacity() == 0 {
-            self.data.reserve(self.guess.min(chunk).max(bytes));
+        if self.data.capacity() - self.data.len() < bytes {
+            self.grow(bytes, chunk);
         }
     }
 
+    /// What the last turn filled is a first guess; if that was too little, all of a chunk is what is needed.
+    #[cold]
+    fn grow(&mut self, bytes: usize, chunk: usize) {
+        let capacity = if self.data.capacity() == 0 { self.guess.min(chunk) } else { chunk };
+        self.data.reserve_exact(capacity.saturating_sub(self.data.len()).max(bytes));
+    }
+
+    #[inline]
     fn small(&mut self, bytes: &[u8], kind: Kind, name: u32) {
-        let start = self.data.len() as u32;
+        let start = self.data.len();
         self.data.extend_from_slice(bytes);
-        let end = self.data.len() as u32;
-        self.record(Record { place: Place::Data { start, end }, kind, name });
+        self.record(Place::new(start..self.data.len(), name, kind));
     }
 
     fn large(&mut self, bytes: Bytes, kind: Kind, name: u32) {
         self.large_bytes += 2 * bytes.len();
-        let place = Place::Large(self.large.len() as u32);
+        self.record(Place::beside(self.large.len(), name, kind));
         self.large.push(bytes);
-        self.record(Record { place, kind, name });
-        // A queue that is nearly full takes what fits, not all or nothing of a turn.
-        if self.large_bytes >= CHUNK {
-            self.seal();
-        }
     }
 
-    fn record(&mut self, record: Record) {
+    #[inline]
+    fn record(&mut self, place: Place) {
         if self.records.capacity() == 0 {
             self.records.reserve(self.guessed_records);
         }
-        self.records.push(record);
+        self.records.push(place);
     }
 
     fn name(&mut self, names: Arc<Names>) -> u32 {
@@ -289,7 +288,7 @@ impl Filling {
         self.names.len() as u32 - 1
     }
 
-    fn seal(&mut self) {
+    fn seal(&mut self, own: &Arc<Names>) {
         if self.records.is_empty() {
             return;
         }
@@ -297,16 +296,16 @@ impl Filling {
         self.guessed_records = self.records.len();
         let names = mem::take(&mut self.names);
         let cost = self.data.capacity()
-            + self.records.capacity() * size_of::<Record>()
+            + self.records.capacity() * size_of::<Place>()
             + self.large.capacity() * size_of::<Bytes>()
             + mem::take(&mut self.large_bytes)
             + names.iter().map(|names| names.event.len() + 64).sum::<usize>()
-            + size_of::<Chunk>();
+            + size_of::<Chunk>()
+            + size_of::<Batch>();
         self.full.push(Chunk {
-            data: mem::take(&mut self.data).into(),
+            batch: Arc::new(Batch { bytes: mem::take(&mut self.data), names, own: own.clone() }),
             records: mem::take(&mut self.records),
             large: mem::take(&mut self.large),
-            names,
             cost,
         });
     }
@@ -345,9 +344,6 @@ pub(crate) struct Reader {
     queue: Arc<Queue>,
     chunk: Option<Chunk>,
     next: usize,
-    names: Arc<Names>,
-    /// Whether all messages bear the reader's own name.
-    only: bool,
     /// Whether the number of unread messages is bounded.
     counts: bool,
 }
@@ -371,11 +367,18 @@ impl Reader {
         self.queue.unread.store(queued.sum::<usize>() + begun, Ordering::Relaxed);
     }
 
+    /// Made a part of the caller's own loop, where a message need not be moved to be seen.
+    #[inline]
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Item>> {
+        match self.next_of_chunk() {
+            Some(message) => Poll::Ready(Some(Ok(message))),
+            None => self.poll_chunk(cx),
+        }
+    }
+
+    #[inline(never)]
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Item>> {
         loop {
-            if let Some(message) = self.next_of_chunk() {
-                return Poll::Ready(Some(Item::Message(message)));
-            }
             // Once a chunk: a reader of a flood gives way to other tasks.
             let turn = ready!(poll_proceed(cx));
             let spent = self.chunk.take().map_or(0, |chunk| chunk.cost);
@@ -390,9 +393,12 @@ impl Reader {
                     turn.made_progress();
                     self.chunk = Some(chunk);
                     self.next = 0;
+                    if let Some(message) = self.next_of_chunk() {
+                        return Poll::Ready(Some(Ok(message)));
+                    }
                 }
-                Some(Slot::Lagged(lost)) => return Poll::Ready(Some(Item::Lagged(lost))),
-                Some(Slot::NotJoined(cause)) => return Poll::Ready(Some(Item::NotJoined(cause))),
+                Some(Slot::Lagged(lost)) => return Poll::Ready(Some(Err(EventError::Lagged(lost)))),
+                Some(Slot::NotJoined(cause)) => return Poll::Ready(Some(Err(EventError::NotJoined(cause)))),
                 None if state.ended => return Poll::Ready(None),
                 None => {
                     if !state.reader.as_ref().is_some_and(|stored| stored.will_wake(cx.waker())) {
@@ -404,19 +410,18 @@ impl Reader {
         }
     }
 
+    #[inline]
     fn next_of_chunk(&mut self) -> Option<Message> {
         let chunk = self.chunk.as_ref()?;
-        let record = *chunk.records.get(self.next)?;
+        let place = *chunk.records.get(self.next)?;
         self.next += 1;
         if self.counts {
             self.queue.unread.fetch_sub(1, Ordering::Relaxed);
         }
-        let bytes = match record.place {
-            Place::Data { start, end } => chunk.data.slice(start as usize..end as usize),
-            Place::Large(index) => chunk.large[index as usize].clone(),
-        };
-        let names = if self.only { &self.names } else { &chunk.names[record.name as usize] };
-        Some(Message::new(names.clone(), Payload::new(bytes, record.kind)))
+        Some(match place.index_beside() {
+            None => Message::of_part(Part::new(chunk.batch.clone(), place)),
+            Some(index) => chunk.large_message(index, place),
+        })
     }
 }
 
@@ -463,7 +468,7 @@ mod tests {
         let budget = Budget::new(1 << 20);
         let (mut writer, mut reader) = queue("room:1".into(), Some("shout".into()), 1, LIMIT, budget.clone());
         let bytes = Bytes::from(vec![b'1'; 512]);
-        let body = crate::serializer::Body { owner: &bytes, bytes: &bytes, kind: Kind::Json };
+        let body = crate::serializer::Body { owner: Some(&bytes), bytes: &bytes, kind: Kind::Json };
         let message = Incoming { join_ref: None, reference: None, topic: "room:1".into(), event: "shout".into(), body };
         for _ in 0..100 {
             writer.push(&message);
@@ -475,8 +480,8 @@ mod tests {
         let (mut kept, mut lost) = (0, 0);
         while let Poll::Ready(Some(item)) = reader.poll_next(&mut cx) {
             match item {
-                Item::Message(_) if lost == 0 => kept += 1,
-                Item::Lagged(n) if lost == 0 => lost = n,
+                Ok(_) if lost == 0 => kept += 1,
+                Err(EventError::Lagged(n)) if lost == 0 => lost = n,
                 _ => panic!("nothing comes behind what was lost"),
             }
         }
@@ -487,7 +492,7 @@ mod tests {
 
     fn shout(writer: &mut Writer, number: usize) {
         let bytes = Bytes::from(number.to_string());
-        let body = crate::serializer::Body { owner: &bytes, bytes: &bytes, kind: Kind::Json };
+        let body = crate::serializer::Body { owner: Some(&bytes), bytes: &bytes, kind: Kind::Json };
         let event = "shout".into();
         writer.push(&Incoming { join_ref: None, reference: None, topic: "room:1".into(), event, body });
     }
@@ -497,9 +502,9 @@ mod tests {
         let mut seen = Vec::new();
         while let Poll::Ready(Some(item)) = reader.poll_next(&mut cx) {
             seen.push(match item {
-                Item::Message(message) => message.payload().to_string(),
-                Item::Lagged(lost) => format!("lost {lost}"),
-                Item::NotJoined(cause) => cause.to_string(),
+                Ok(message) => message.payload().to_string(),
+                Err(EventError::Lagged(lost)) => format!("lost {lost}"),
+                Err(other) => other.to_string(),
             });
         }
         seen
@@ -518,7 +523,7 @@ mod tests {
         shout(&mut writer, 5);
         writer.hand_over();
         let mut cx = Context::from_waker(Waker::noop());
-        assert!(matches!(reader.poll_next(&mut cx), Poll::Ready(Some(Item::Message(_)))));
+        assert!(matches!(reader.poll_next(&mut cx), Poll::Ready(Some(Ok(_)))));
         shout(&mut writer, 6);
         writer.hand_over();
         assert_eq!(read(&mut reader), ["1", "2", "lost 3", "6"]);
@@ -568,7 +573,7 @@ mod tests {
         }
         let cx = &mut Context::from_waker(Waker::noop());
         for _ in 0..2 {
-            let Poll::Ready(Some(Item::Message(message))) = reader.poll_next(cx) else { panic!("a message is lost") };
+            let Poll::Ready(Some(Ok(message))) = reader.poll_next(cx) else { panic!("a message is lost") };
             assert_eq!(message.payload().as_str(), Some(&*payload));
         }
     }

@@ -117,7 +117,7 @@ mod tests {
 
     fn note(received: &mut Received, event: &str, payload: &str) {
         let owner = Bytes::from(payload.to_owned());
-        let body = Payloads { owner: &owner, bytes: &owner, kind: Kind::Json };
+        let body = Payloads { owner: Some(&owner), bytes: &owner, kind: Kind::Json };
         let incoming = Incoming { join_ref: None, reference: None, topic: "room:1".into(), event: event.into(), body };
         received.note(&"room:1".into(), &incoming);
     }

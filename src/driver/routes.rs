@@ -216,6 +216,7 @@ impl Routes {
     }
 }
 
+#[inline]
 fn touch(streams: &mut Slab<Stream>, touched: &mut Vec<usize>, key: usize, incoming: &Incoming<'_>) {
     let Some(stream) = streams.get_mut(key) else { return };
     stream.writer.push(incoming);

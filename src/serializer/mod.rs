@@ -99,9 +99,10 @@ pub(crate) struct Incoming<'a> {
 impl<'a> Incoming<'a> {
     /// Join ref, ref, topic and event, of which a ref that is empty means none (M-3, W-17).
     #[inline]
-    fn new([join_ref, reference, topic, event]: [Name<'a>; 4], body: Body<'a>) -> Self {
-        let present = |name: Name<'a>| (!name.0.is_empty()).then_some(name);
-        Incoming { join_ref: present(join_ref), reference: present(reference), topic, event, body }
+    fn new([join_ref, reference, topic, event]: [&'a [u8]; 4], body: Body<'a>) -> Self {
+        let present = |name: &'a [u8]| (!name.is_empty()).then_some(Name(name));
+        let (join_ref, reference) = (present(join_ref), present(reference));
+        Incoming { join_ref, reference, topic: Name(topic), event: Name(event), body }
     }
 
     /// The whole message, to be kept.
@@ -118,9 +119,11 @@ impl<'a> Incoming<'a> {
 
 /// What a message borrows from that is not in its frame.
 #[derive(Default)]
-pub(crate) struct Kept<'a> {
-    names: Option<[Cow<'a, [u8]>; 4]>,
-    envelope: Option<Envelope>,
+pub(crate) enum Kept<'a> {
+    #[default]
+    Nothing,
+    Names([Cow<'a, [u8]>; 4]),
+    Envelope(Envelope),
 }
 
 /// A ref, topic or event name: UTF-8, which comparing it need not prove again.
@@ -159,7 +162,8 @@ impl fmt::Debug for Name<'_> {
 /// A payload within the bytes it arrived in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Body<'a> {
-    pub(crate) owner: &'a Bytes,
+    /// None where they are a part of something else.
+    pub(crate) owner: Option<&'a Bytes>,
     pub(crate) bytes: &'a [u8],
     pub(crate) kind: Kind,
 }
@@ -177,10 +181,10 @@ impl Body<'_> {
     /// The bytes of a large payload, to be kept: a slice of what they arrived in, unless most of that is something
     /// else, such as a ref of megabytes or blanks, which would be kept with it unseen.
     pub(crate) fn to_large(self) -> Bytes {
-        if self.owner.len() > 2 * self.bytes.len() {
-            return Bytes::copy_from_slice(self.bytes);
+        match self.owner {
+            Some(owner) if owner.len() <= 2 * self.bytes.len() => owner.slice_ref(self.bytes),
+            _ => Bytes::copy_from_slice(self.bytes),
         }
-        self.owner.slice_ref(self.bytes)
     }
 }
 
@@ -234,14 +238,15 @@ impl Codec {
         match self {
             Codec::V2(scanner) => v2::decode(scanner, frame, kept),
             Codec::Custom(serializer) => {
-                let message = &*kept.envelope.insert(serializer.decode(frame.clone())?);
+                *kept = Kept::Envelope(serializer.decode(frame.clone())?);
+                let Kept::Envelope(message) = kept else { unreachable!() };
                 Ok(Incoming {
                     join_ref: message.join_ref.as_deref().map(Name::from),
                     reference: message.r#ref.as_deref().map(Name::from),
                     topic: Name::from(&*message.topic),
                     event: Name::from(&*message.event),
                     body: Body {
-                        owner: message.payload.whole(),
+                        owner: message.payload.buffer(),
                         bytes: message.payload.whole(),
                         kind: message.payload.kind(),
                     },

@@ -36,7 +36,9 @@ impl Scanner {
     /// Join ref, ref, topic and event of the frame that was scanned last.
     #[inline]
     pub(super) fn names<'a>(&self, text: &'a [u8]) -> [&'a [u8]; 4] {
-        self.names.map(|(start, end)| &text[start..end])
+        let [join_ref, reference, topic, event] = self.names;
+        let name = |(start, end): Span| &text[start..end];
+        [name(join_ref), name(reference), name(topic), name(event)]
     }
 
     /// These names as they are meant, where escapes stand in them.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Body, Envelope, Incoming, Kept, Name, Outgoing, Scanner, Serializer};
+use super::{Body, Envelope, Incoming, Kept, Outgoing, Scanner, Serializer};
 use crate::{
     core::event,
     error::{DecodeError, EncodeError},
@@ -117,13 +117,14 @@ pub(super) fn decode<'a>(
         Frame::Text(text) => {
             let payload = scanner.scan(text).map_err(DecodeError::new)?;
             let names = if scanner.escaped {
-                let names = scanner.spell(text).map_err(DecodeError::new)?;
-                kept.names.insert(names).each_ref().map(|name| &**name)
+                *kept = Kept::Names(scanner.spell(text).map_err(DecodeError::new)?);
+                let Kept::Names(names) = kept else { unreachable!() };
+                names.each_ref().map(|name| &**name)
             } else {
                 scanner.names(text)
             };
-            let body = Body { owner: text, bytes: payload, kind: Kind::Json };
-            Ok(Incoming::new(names.map(Name), body))
+            let body = Body { owner: Some(text), bytes: payload, kind: Kind::Json };
+            Ok(Incoming::new(names, body))
         }
         Frame::Binary(bytes) => decode_binary(bytes).map_err(DecodeError::new),
         Frame::Close { .. } => Err(DecodeError::new("a close frame is not a message")),
@@ -151,7 +152,7 @@ fn decode_binary(frame: &Bytes) -> Result<Incoming<'_>, &'static str> {
         }
         _ => return Err("a binary frame of unknown kind"),
     };
-    Ok(Incoming::new(names.map(Name::from), Body { owner: frame, bytes, kind }))
+    Ok(Incoming::new(names.map(str::as_bytes), Body { owner: Some(frame), bytes, kind }))
 }
 
 struct Reader<'a>(&'a [u8]);

@@ -15,7 +15,7 @@ use crate::{
     channel::Inner,
     driver::{
         Control,
-        queue::{Item, Reader, queue},
+        queue::{Reader, queue},
         shared::fresh_id,
     },
     error::EventError,
@@ -42,12 +42,9 @@ impl Subscription {
         Subscription { reader, id, event, channel }
     }
 
+    #[inline]
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, EventError>>> {
-        Poll::Ready(ready!(self.reader.poll_next(cx)).map(|item| match item {
-            Item::Message(message) => Ok(message),
-            Item::Lagged(lost) => Err(EventError::Lagged(lost)),
-            Item::NotJoined(cause) => Err(EventError::NotJoined(cause)),
-        }))
+        self.reader.poll_next(cx)
     }
 }
 
@@ -113,6 +110,7 @@ impl Events {
 impl Stream for Events {
     type Item = Result<Message, EventError>;
 
+    #[inline]
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.0.poll_next(cx)
     }
@@ -130,6 +128,7 @@ impl Messages {
 impl Stream for Messages {
     type Item = Result<Message, EventError>;
 
+    #[inline]
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.0.poll_next(cx)
     }

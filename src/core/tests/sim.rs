@@ -315,12 +315,12 @@ impl Sim {
 
     pub(super) fn receive_frame(&mut self, frame: Frame) {
         let (delivered, seen) = (&mut self.delivered, &mut self.seen);
-        self.core.handle_frame(self.now, &frame, |channel, message| match channel {
-            Some(channel) => {
+        self.core.handle_frame(self.now, &frame, |channel, message| {
+            if let Some(channel) = channel {
                 let payload = String::from_utf8_lossy(message.body.bytes).into_owned();
                 delivered.push((channel, message.event.as_str().to_owned(), payload));
             }
-            None => seen.push(message.to_envelope()),
+            seen.push(message.to_envelope());
         });
         self.drain();
     }
