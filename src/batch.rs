@@ -37,12 +37,7 @@ const BESIDE: u32 = u32::MAX;
 impl Place {
     #[inline]
     pub(crate) fn new(span: Range<usize>, name: u32, kind: Kind) -> Self {
-        let kind = match kind {
-            Kind::Json => 0,
-            Kind::Binary => 1,
-            Kind::Reply(status) => 2 | u64::from(status) << 8,
-        };
-        Place { span: span.start as u64 | (span.end as u64) << 32, label: u64::from(name) | kind << 32 }
+        Place { span: span.start as u64 | (span.end as u64) << 32, label: u64::from(name) | kind.code() << 32 }
     }
 
     /// For a payload that is kept beside the batch, under this index.
@@ -63,11 +58,7 @@ impl Place {
 
     #[inline]
     pub(crate) fn kind(self) -> Kind {
-        match (self.label >> 32) as u8 {
-            0 => Kind::Json,
-            1 => Kind::Binary,
-            _ => Kind::Reply((self.label >> 40) as u8),
-        }
+        Kind::from_code(self.label >> 32)
     }
 }
 

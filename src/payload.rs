@@ -18,11 +18,10 @@ use crate::{
 #[derive(Clone)]
 pub struct Payload(Content);
 
-// A tag of a whole word, for the reason that `Frame` has one.
-#[repr(u64)]
 #[derive(Clone)]
 enum Content {
-    Own(Bytes, Kind),
+    /// With the code of its kind: a whole word, as a message is moved in.
+    Own(Bytes, u64),
     Part(Part),
 }
 
@@ -32,6 +31,27 @@ pub(crate) enum Kind {
     Binary,
     /// A binary `phx_reply`: this many bytes of status, then the data.
     Reply(u8),
+}
+
+impl Kind {
+    /// In two bytes.
+    #[inline]
+    pub(crate) fn code(self) -> u64 {
+        match self {
+            Kind::Json => 0,
+            Kind::Binary => 1,
+            Kind::Reply(status) => 2 | u64::from(status) << 8,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn from_code(code: u64) -> Self {
+        match code as u8 {
+            0 => Kind::Json,
+            1 => Kind::Binary,
+            _ => Kind::Reply((code >> 8) as u8),
+        }
+    }
 }
 
 impl Payload {
@@ -56,7 +76,7 @@ impl Payload {
     }
 
     pub(crate) fn new(bytes: Bytes, kind: Kind) -> Self {
-        Payload(Content::Own(bytes, kind))
+        Payload(Content::Own(bytes, kind.code()))
     }
 
     #[inline]
@@ -67,7 +87,7 @@ impl Payload {
     #[inline]
     pub(crate) fn kind(&self) -> Kind {
         match &self.0 {
-            Content::Own(_, kind) => *kind,
+            Content::Own(_, code) => Kind::from_code(*code),
             Content::Part(part) => part.kind(),
         }
     }

@@ -177,6 +177,7 @@ impl<T> Core<T> {
         }
         self.topics.insert(topic.clone(), id);
         self.channels.insert(id, Channel::new(topic));
+        self.settled = None;
         if self.is_closed() {
             self.set_state(id, State::Closed { cause: ChannelClosed::Socket });
             self.out.push_back(Output::EndStreams(id));
@@ -350,6 +351,7 @@ impl<T> Core<T> {
             self.out.push_back(Output::Unask(id));
         }
         channel.state = state;
+        self.settled = None;
         self.timers.arm(channel.state.deadline(), Timer::Channel(id));
         let after = channel.state.status();
         let same = match (&before, &after) {

@@ -86,6 +86,7 @@ impl<T> Core<T> {
             self.close_channel(id, ChannelClosed::Left);
         }
         self.channels.remove(&id);
+        self.settled = None;
         if self.topics.get(&topic) == Some(&id) {
             self.topics.remove(&topic);
         }

@@ -216,6 +216,8 @@ pub(crate) struct Core<T> {
     topics: HashMap<Topic, ChannelId>,
     /// Where the last message went: the next one often goes there too.
     last_channel: Option<ChannelId>,
+    /// The header whose messages are for the streams of this channel, until anything about a channel changes.
+    settled: Option<(u64, ChannelId)>,
     pings: Pings<T>,
     raws: Raws<T>,
     timers: Timers,
@@ -276,6 +278,7 @@ impl<T> Core<T> {
             channels: IdMap::default(),
             topics: HashMap::new(),
             last_channel: None,
+            settled: None,
             pings: Pings::default(),
             raws: Raws::default(),
             timers: Timers::default(),

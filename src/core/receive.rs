@@ -54,13 +54,31 @@ impl<T> Core<T> {
         incoming: &Incoming<'_>,
         deliver: impl FnOnce(Option<ChannelId>, &Incoming<'_>),
     ) {
+        let streams = match self.settled {
+            Some((header, id)) if header == incoming.header => {
+                debug_assert!(matches!(self.route(incoming), Route::Streams(found) if found == id));
+                Some(id)
+            }
+            _ => self.handle(now, incoming),
+        };
+        deliver(streams, incoming);
+    }
+
+    /// Does what the message means; the channel for whose streams it is.
+    #[inline(never)]
+    fn handle(&mut self, now: Instant, incoming: &Incoming<'_>) -> Option<ChannelId> {
         if let Some(reference) = incoming.reference.and_then(parse) {
             self.heartbeat_answer(now, reference);
             self.ping_answered(now, reference);
         }
-        let route = self.route(incoming);
-        match route {
-            Route::Streams(_) => {}
+        match self.route(incoming) {
+            Route::Streams(id) => {
+                // A message with a ref may be an answer to something else as well.
+                if incoming.header > 0 && incoming.reference.is_none() {
+                    self.settled = Some((incoming.header, id));
+                }
+                return Some(id);
+            }
             Route::Reply(id) => self.reply(now, id, incoming),
             Route::Crashed(id) => match self.channels[&id].state {
                 State::Leaving { .. } => self.server_closed(now, id),
@@ -75,7 +93,7 @@ impl<T> Core<T> {
                 );
             }
         }
-        deliver(if let Route::Streams(id) = route { Some(id) } else { None }, incoming);
+        None
     }
 
     /// The channel of this topic whose present join the message belongs to, or any join (M-2, C-27, C-37, DEV-11).

@@ -469,7 +469,14 @@ mod tests {
         let (mut writer, mut reader) = queue("room:1".into(), Some("shout".into()), 1, LIMIT, budget.clone());
         let bytes = Bytes::from(vec![b'1'; 512]);
         let body = crate::serializer::Body { owner: Some(&bytes), bytes: &bytes, kind: Kind::Json };
-        let message = Incoming { join_ref: None, reference: None, topic: "room:1".into(), event: "shout".into(), body };
+        let message = Incoming {
+            join_ref: None,
+            reference: None,
+            topic: "room:1".into(),
+            event: "shout".into(),
+            body,
+            header: 0,
+        };
         for _ in 0..100 {
             writer.push(&message);
             writer.hand_over();
@@ -494,7 +501,7 @@ mod tests {
         let bytes = Bytes::from(number.to_string());
         let body = crate::serializer::Body { owner: Some(&bytes), bytes: &bytes, kind: Kind::Json };
         let event = "shout".into();
-        writer.push(&Incoming { join_ref: None, reference: None, topic: "room:1".into(), event, body });
+        writer.push(&Incoming { join_ref: None, reference: None, topic: "room:1".into(), event, body, header: 0 });
     }
 
     fn read(reader: &mut Reader) -> Vec<String> {

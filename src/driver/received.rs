@@ -118,7 +118,8 @@ mod tests {
     fn note(received: &mut Received, event: &str, payload: &str) {
         let owner = Bytes::from(payload.to_owned());
         let body = Payloads { owner: Some(&owner), bytes: &owner, kind: Kind::Json };
-        let incoming = Incoming { join_ref: None, reference: None, topic: "room:1".into(), event: event.into(), body };
+        let incoming =
+            Incoming { join_ref: None, reference: None, topic: "room:1".into(), event: event.into(), body, header: 0 };
         received.note(&"room:1".into(), &incoming);
     }
 

@@ -26,15 +26,17 @@ pub(super) struct Routes {
     streams: Slab<Stream>,
     /// Streams that this turn brought something.
     touched: Vec<usize>,
+    /// Whose messages are for `wanted`: this header under this channel, until streams come or go.
+    settled: Option<(u64, ChannelId)>,
+    wanted: Vec<usize>,
 }
 
 #[derive(Debug)]
 struct Route {
     status: watch::Sender<ChannelStatus>,
-    /// By event name; the most recent one first looked at.
+    /// By event name.
     events: Vec<(Arc<str>, Vec<usize>)>,
     index: HashMap<Arc<str>, usize>,
-    last: usize,
     all: Vec<usize>,
     /// Streams taken while the channel leaves: they belong to its next life.
     next_life: Vec<usize>,
@@ -64,7 +66,6 @@ impl Routes {
             status,
             events: Vec::new(),
             index: HashMap::new(),
-            last: 0,
             all: Vec::new(),
             next_life: Vec::new(),
             leaving: false,
@@ -73,10 +74,12 @@ impl Routes {
             asked: None,
         };
         self.channels.insert(channel, route);
+        self.settled = None;
     }
 
     /// Without its channel the stream has ended: the writer is dropped.
     pub(super) fn subscribe(&mut self, channel: ChannelId, writer: Writer) {
+        self.settled = None;
         let Some(route) = self.channels.get_mut(&channel) else { return };
         let event = writer.event.clone();
         let key = self.streams.insert(Stream { writer, touched: false });
@@ -105,17 +108,27 @@ impl Routes {
 
     #[inline]
     pub(super) fn deliver(&mut self, channel: ChannelId, incoming: &Incoming<'_>) {
+        if self.settled == Some((incoming.header, channel)) {
+            debug_assert!(self.channels.get(&channel).is_some_and(|route| route.wanted(incoming).eq(&self.wanted)));
+        } else {
+            self.settle(channel, incoming);
+        }
+        for &key in &self.wanted {
+            touch(&mut self.streams, &mut self.touched, key, incoming);
+        }
+    }
+
+    /// Finds the streams that want this message, and so those behind it under the same header.
+    #[inline(never)]
+    fn settle(&mut self, channel: ChannelId, incoming: &Incoming<'_>) {
+        self.wanted.clear();
+        self.settled = None;
         let Some(route) = self.channels.get_mut(&channel) else { return };
+        self.wanted.extend(route.wanted(incoming));
         if let Some(asked) = &mut route.asked {
             asked.received.note(&route.topic, incoming);
-        }
-        // The protocol's own names under a join are no messages; broadcast, they are an application's (C-27).
-        let is_protocol = incoming.join_ref.is_some() && incoming.event.as_bytes().starts_with(b"phx_");
-        let named = route.find(incoming.event);
-        let named = named.map_or(&[][..], |slot| &route.events[slot].1);
-        let all = if is_protocol { &[][..] } else { &route.all[..] };
-        for &key in named.iter().chain(all) {
-            touch(&mut self.streams, &mut self.touched, key, incoming);
+        } else if incoming.header > 0 {
+            self.settled = Some((incoming.header, channel));
         }
     }
 
@@ -147,6 +160,7 @@ impl Routes {
 
     /// Ends the streams of the channel's present life.
     pub(super) fn end_streams(&mut self, channel: ChannelId) {
+        self.settled = None;
         let Some(route) = self.channels.get_mut(&channel) else { return };
         let staying = mem::take(&mut route.next_life);
         let ended: Vec<_> = route.keys().filter(|key| !staying.contains(key)).collect();
@@ -162,6 +176,7 @@ impl Routes {
     }
 
     pub(super) fn forget(&mut self, channel: ChannelId) {
+        self.settled = None;
         if let Some(route) = self.channels.remove(&channel) {
             route.keys().for_each(|key| self.drop_stream(key));
         }
@@ -186,6 +201,7 @@ impl Routes {
 
     /// From now on a closure says what a join sends; none, where it is said already.
     pub(super) fn set_params(&mut self, channel: ChannelId, params: Option<JoinParams>, budget: &Arc<Budget>) {
+        self.settled = None;
         let Some(route) = self.channels.get_mut(&channel) else { return };
         match (params, &mut route.asked) {
             (Some(params), Some(asked)) => asked.params = params,
@@ -208,6 +224,7 @@ impl Routes {
     }
 
     fn drop_stream(&mut self, key: usize) {
+        self.settled = None;
         if let Some(stream) = self.streams.try_remove(key)
             && stream.touched
         {
@@ -227,13 +244,21 @@ fn touch(streams: &mut Slab<Stream>, touched: &mut Vec<usize>, key: usize, incom
 }
 
 impl Route {
-    #[inline]
-    fn find(&mut self, event: Name<'_>) -> Option<usize> {
-        if self.events.get(self.last).is_some_and(|(name, _)| event == **name) {
-            return Some(self.last);
+    /// The streams of this message.
+    fn wanted(&self, incoming: &Incoming<'_>) -> impl Iterator<Item = &usize> {
+        // The protocol's own names under a join are no messages; broadcast, they are an application's (C-27).
+        let is_protocol = incoming.join_ref.is_some() && incoming.event.as_bytes().starts_with(b"phx_");
+        let all = if is_protocol { &[][..] } else { &self.all[..] };
+        self.named(incoming.event).iter().chain(all)
+    }
+
+    fn named(&self, event: Name<'_>) -> &[usize] {
+        // A few are sooner compared than one is hashed.
+        const FEW: usize = 8;
+        if self.events.len() > FEW {
+            return self.of(event.as_str());
         }
-        self.last = *self.index.get(event.as_str())?;
-        Some(self.last)
+        self.events.iter().find(|(name, _)| event == **name).map_or(&[], |(_, keys)| keys)
     }
 
     fn of(&self, event: &str) -> &[usize] {
@@ -268,5 +293,66 @@ impl Route {
 
     fn keys(&self) -> impl Iterator<Item = usize> {
         self.events.iter().flat_map(|(_, keys)| keys).chain(&self.all).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll, Waker};
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::{
+        driver::queue::{Reader, queue},
+        payload::Kind,
+        serializer::Body,
+    };
+
+    const ROOM: ChannelId = 7;
+
+    fn stream(routes: &mut Routes, event: Option<&str>, id: u64) -> Reader {
+        let (writer, reader) = queue("room".into(), event.map(Into::into), id, 1 << 20, Budget::new(1 << 20));
+        routes.subscribe(ROOM, writer);
+        reader
+    }
+
+    fn deliver(routes: &mut Routes, channel: ChannelId, event: &str, header: u64) {
+        let bytes = Bytes::from_static(b"{}");
+        let body = Body { owner: Some(&bytes), bytes: &bytes, kind: Kind::Json };
+        let (topic, event) = ("room".into(), event.into());
+        routes.deliver(channel, &Incoming { join_ref: None, reference: None, topic, event, body, header });
+        routes.hand_over();
+    }
+
+    fn seen(reader: &mut Reader) -> usize {
+        let cx = &mut Context::from_waker(Waker::noop());
+        std::iter::from_fn(|| matches!(reader.poll_next(cx), Poll::Ready(Some(Ok(_)))).then_some(())).count()
+    }
+
+    // Law 3
+    #[test]
+    fn streams_come_and_go_between_messages_of_one_header() {
+        let mut routes = Routes::default();
+        routes.register(ROOM, "room".into(), watch::Sender::new(ChannelStatus::Joined));
+        let mut first = stream(&mut routes, Some("shout"), 1);
+        deliver(&mut routes, ROOM, "shout", 1);
+        let (mut second, mut all) = (stream(&mut routes, Some("shout"), 2), stream(&mut routes, None, 3));
+        deliver(&mut routes, ROOM, "shout", 1);
+        deliver(&mut routes, ROOM, "other", 2);
+        deliver(&mut routes, ROOM + 1, "shout", 1);
+        assert_eq!([&mut first, &mut second, &mut all].map(seen), [2, 1, 2]);
+        routes.unsubscribe(ROOM, Some("shout"), 1);
+        deliver(&mut routes, ROOM, "shout", 1);
+        assert_eq!([&mut first, &mut second, &mut all].map(seen), [0, 1, 1]);
+        routes.end_streams(ROOM);
+        deliver(&mut routes, ROOM, "shout", 1);
+        let mut next = stream(&mut routes, Some("shout"), 4);
+        deliver(&mut routes, ROOM, "shout", 1);
+        assert_eq!([&mut second, &mut all, &mut next].map(seen), [0, 0, 1]);
+        routes.forget(ROOM);
+        deliver(&mut routes, ROOM, "shout", 1);
+        assert_eq!(seen(&mut next), 0);
+        assert_eq!(routes.streams(), 0);
     }
 }

@@ -94,15 +94,17 @@ pub(crate) struct Incoming<'a> {
     pub(crate) topic: Name<'a>,
     pub(crate) event: Name<'a>,
     pub(crate) body: Body<'a>,
+    /// The number of its header: messages of the same one agree in all but the body. Zero where that is not known.
+    pub(crate) header: u64,
 }
 
 impl<'a> Incoming<'a> {
     /// Join ref, ref, topic and event, of which a ref that is empty means none (M-3, W-17).
     #[inline]
-    fn new([join_ref, reference, topic, event]: [&'a [u8]; 4], body: Body<'a>) -> Self {
+    fn new([join_ref, reference, topic, event]: [&'a [u8]; 4], body: Body<'a>, header: u64) -> Self {
         let present = |name: &'a [u8]| (!name.is_empty()).then_some(Name(name));
         let (join_ref, reference) = (present(join_ref), present(reference));
-        Incoming { join_ref, reference, topic: Name(topic), event: Name(event), body }
+        Incoming { join_ref, reference, topic: Name(topic), event: Name(event), body, header }
     }
 
     /// The whole message, to be kept.
@@ -250,6 +252,7 @@ impl Codec {
                         bytes: message.payload.whole(),
                         kind: message.payload.kind(),
                     },
+                    header: 0,
                 })
             }
         }

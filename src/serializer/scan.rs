@@ -10,6 +10,8 @@ pub(crate) struct Scanner {
     header: Vec<u8>,
     /// Where join ref, ref, topic and event stand in it, in UTF-8; a ref that is not there is empty.
     names: [Span; 4],
+    /// The number of this header. Another one has another.
+    pub(super) number: u64,
     /// Whether escapes stand in any of them, which have to be [spelled](Scanner::spell) out.
     pub(super) escaped: bool,
 }
@@ -60,6 +62,7 @@ impl Scanner {
             [reference, reference, "a topic that is not a string", "an event that is not a string"]
         };
         self.header.clear();
+        self.number += 1;
         self.escaped = false;
         let mut cursor = Cursor { text, at: 0 };
         cursor.expect(b'[', "a frame that is not an array")?;

@@ -124,7 +124,7 @@ pub(super) fn decode<'a>(
                 scanner.names(text)
             };
             let body = Body { owner: Some(text), bytes: payload, kind: Kind::Json };
-            Ok(Incoming::new(names, body))
+            Ok(Incoming::new(names, body, scanner.number))
         }
         Frame::Binary(bytes) => decode_binary(bytes).map_err(DecodeError::new),
         Frame::Close { .. } => Err(DecodeError::new("a close frame is not a message")),
@@ -152,7 +152,7 @@ fn decode_binary(frame: &Bytes) -> Result<Incoming<'_>, &'static str> {
         }
         _ => return Err("a binary frame of unknown kind"),
     };
-    Ok(Incoming::new(names.map(str::as_bytes), Body { owner: Some(frame), bytes, kind }))
+    Ok(Incoming::new(names.map(str::as_bytes), Body { owner: Some(frame), bytes, kind }, 0))
 }
 
 struct Reader<'a>(&'a [u8]);

@@ -92,6 +92,41 @@ fn m_7_broadcasts_are_delivered_only_while_joining_or_joined() {
     assert!(!hears(&mut sim));
 }
 
+// M-2, DEV-11
+#[test]
+fn m_7_messages_under_a_header_seen_before_follow_what_becomes_of_the_channel() {
+    let (mut sim, room, old) = Sim::joined("room");
+    let shout = |sim: &mut Sim, join_ref: Value| {
+        sim.receive(json!([join_ref, null, "room", "shout", {}]));
+        !sim.take_delivered().is_empty()
+    };
+    for join_ref in [Value::Null, json!(old)] {
+        // No other frame comes between: only what is done here changes anything.
+        assert!(shout(&mut sim, join_ref.clone()) && shout(&mut sim, join_ref.clone()));
+    }
+    sim.rejoin(room);
+    assert!(!shout(&mut sim, json!(old)));
+    assert!(shout(&mut sim, Value::Null));
+    let join_ref = sim.accept(room);
+    assert!(shout(&mut sim, json!(join_ref)) && shout(&mut sim, json!(join_ref)));
+    sim.break_off();
+    assert!(!shout(&mut sim, json!(join_ref)));
+    sim.redial();
+    assert!(!shout(&mut sim, json!(join_ref)), "a join of the last connection");
+    let join_ref = sim.accept(room);
+    assert!(shout(&mut sim, json!(join_ref)));
+    sim.leave(room);
+    assert!(shout(&mut sim, json!(join_ref)), "a farewell");
+    sim.advance(ms(10_000));
+    assert!(!shout(&mut sim, json!(join_ref)));
+    sim.forget(room);
+    assert!(!shout(&mut sim, json!(join_ref)) && !shout(&mut sim, Value::Null));
+    let again = sim.channel("room");
+    assert!(!shout(&mut sim, Value::Null));
+    sim.join(again, json!({}));
+    assert!(shout(&mut sim, Value::Null) && !shout(&mut sim, json!(join_ref)));
+}
+
 // DEV-11
 #[test]
 fn c_37_farewell_pushes_of_the_present_join_are_delivered_up_to_the_ack() {
