@@ -1,7 +1,7 @@
 //! From the driver to one stream of events: messages handed over by the turn, bounded by the bytes they hold.
 //!
 //! What is held is charged, not what was sent. The messages of a turn are copied into chunks of at most 8 KiB, so that
-//! keeping a message keeps little else; payloads of 1 KiB and more are slices of what they arrived in, charged twice.
+//! keeping a message keeps little else; payloads of 4 KiB and more are slices of what they arrived in, charged twice.
 
 use std::{
     collections::VecDeque,

@@ -170,8 +170,10 @@ pub(crate) struct Body<'a> {
     pub(crate) kind: Kind,
 }
 
-/// Payloads shorter than this are copied out of what they arrived in, so that keeping one keeps little else.
-pub(crate) const SLICE_FROM: usize = 1024;
+/// Payloads shorter than this are copied out of what they arrived in, so that keeping one keeps little else. Up to this
+/// size copying is cheaper, too: a connection whose read buffer lives on in slices has to make another, and fills it by
+/// two reads in place of one.
+pub(crate) const SLICE_FROM: usize = 4096;
 
 impl Body<'_> {
     /// A payload that may be kept.
