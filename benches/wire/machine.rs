@@ -3,6 +3,9 @@
 use std::{
     fs,
     future::Future,
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -16,21 +19,25 @@ pub(crate) enum Kind {
     Current,
     /// Two workers, on the first two cores.
     Multi,
+    /// One thread, wherever the server is.
+    Beside,
 }
 
 impl Kind {
-    pub(crate) const BOTH: [Kind; 2] = [Kind::Current, Kind::Multi];
+    /// What most programs run on.
+    pub(crate) const USUAL: [Kind; 2] = [Kind::Current, Kind::Multi];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Kind::Current => "current-thread",
             Kind::Multi => "multi-thread",
+            Kind::Beside => "the server's core",
         }
     }
 
     fn build(self) -> Runtime {
         let mut builder = match self {
-            Kind::Current => Builder::new_current_thread(),
+            Kind::Current | Kind::Beside => Builder::new_current_thread(),
             Kind::Multi => Builder::new_multi_thread(),
         };
         builder.worker_threads(2).enable_all().build().expect("a runtime")
@@ -44,7 +51,12 @@ impl Kind {
     {
         thread::scope(|scope| {
             let ran = scope.spawn(|| {
-                pin(if self == Kind::Current { &[0] } else { &[0, 1] });
+                let last = [last_core()];
+                pin(match self {
+                    Kind::Current => &[0],
+                    Kind::Multi => &[0, 1],
+                    Kind::Beside => &last,
+                });
                 let work = work();
                 self.build().block_on(async { tokio::spawn(work).await.expect("a task that does not panic") })
             });
@@ -82,10 +94,40 @@ pub(crate) fn resident() -> usize {
     line.trim().trim_end_matches(" kB").trim().parse::<usize>().unwrap_or_default() * 1024
 }
 
-/// How long this thread has run, in nanoseconds.
-pub(crate) fn cpu() -> f64 {
-    let spent = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    spent.split_whitespace().next().and_then(|spent| spent.parse().ok()).unwrap_or_default()
+/// How many tasks wanted to run in the last minute.
+pub(crate) fn load() -> String {
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    load.split(' ').next().unwrap_or_default().to_owned()
+}
+
+/// What this program says as a process of its own, with a memory of its own.
+pub(crate) fn fresh(arguments: &[&str]) -> String {
+    let own = std::env::current_exe().expect("this program");
+    let output = Command::new(own).arg("inside").args(arguments).stderr(Stdio::inherit()).output().expect("a process");
+    assert!(output.status.success(), "{arguments:?}: {}", output.status);
+    String::from_utf8(output.stdout).expect("text").trim().to_owned()
+}
+
+/// This program as a server in a process of its own, which ends with this value.
+pub(crate) struct Elsewhere {
+    child: Child,
+    pub(crate) address: SocketAddr,
+}
+
+impl Elsewhere {
+    pub(crate) fn start() -> Self {
+        let own = std::env::current_exe().expect("this program");
+        let mut child = Command::new(own).args(["inside", "server"]).stdout(Stdio::piped()).spawn().expect("a process");
+        let mut said = String::new();
+        BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut said).expect("an address");
+        Elsewhere { child, address: said.trim().parse().expect("an address") }
+    }
+}
+
+impl Drop for Elsewhere {
+    fn drop(&mut self) {
+        let _ = self.child.kill().and_then(|()| self.child.wait());
+    }
 }
 
 pub(crate) fn median(figures: impl IntoIterator<Item = f64>) -> f64 {

@@ -1,54 +1,62 @@
-//! The figures of this crate against the bare wire: `cargo bench`, or `cargo bench -- receive` for one section.
+//! The figures of this crate, against a bare loop of tokio-tungstenite over the same kind of socket.
+//!
+//! `cargo bench` prints them all, `cargo bench -- receive trips` those of two sections. Both sides talk to the same
+//! server, on a thread and, where there are enough, a core of its own. What is compared is run in turns, and the median
+//! of the rounds counts. Memory is read from `/proc`, on Linux only.
 
+mod calm;
+mod idle;
 mod machine;
+mod parts;
 mod receive;
+mod scale;
 mod server;
+mod trips;
+
+const SECTIONS: [(&str, fn()); 6] = [
+    ("receive", receive::run),
+    ("calm", calm::run),
+    ("trips", trips::run),
+    ("scale", scale::run),
+    ("idle", idle::run),
+    ("parts", parts::run),
+];
 
 fn main() {
     let arguments: Vec<_> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
-    let wanted = |section: &str| arguments.is_empty() || arguments.iter().any(|argument| argument == section);
-    let server = server::start(machine::last_core());
-    if wanted("receive") {
-        receive::run(server, 7);
+    let words: Vec<_> = arguments.iter().map(String::as_str).collect();
+    if let ["inside", name, rest @ ..] = &*words {
+        return inside(name, rest);
     }
-    if let [one, size, frames, rounds] = &*arguments
-        && one == "cmp"
-    {
-        let flood = server::Flood { size: size.parse().unwrap(), frames: frames.parse().unwrap(), topics: 1 };
-        let kind = machine::Kind::Current;
-        let (mut a, mut b) = (vec![], vec![]);
-        for _ in 0..=rounds.parse().unwrap() {
-            a.push(kind.run(|| async move {
-                let c = machine::cpu();
-                let r = receive::bare(server, flood).await;
-                (r, (machine::cpu() - c) / flood.frames as f64)
-            }));
-            b.push(kind.run(|| async move {
-                let c = machine::cpu();
-                let r = receive::ours(server, flood).await;
-                (r, (machine::cpu() - c) / flood.frames as f64)
-            }));
-        }
-        let cpu = machine::median(a[1..].iter().zip(&b[1..]).map(|(a, b)| a.1 / b.1));
-        let wall = machine::median(a[1..].iter().zip(&b[1..]).map(|(a, b)| b.0 / a.0));
-        let best = |v: &[(f64, f64)]| machine::quantile(v.iter().map(|x| x.1), 0.1);
-        print!("best {:.0}/{:.0}={:.3} ", best(&a), best(&b), best(&a) / best(&b));
-        println!(
-            "ratio by cpu {cpu:.3}, by wall {wall:.3}; cpu ns: bare {:.0} ours {:.0}",
-            machine::median(a[1..].iter().map(|x| x.1)),
-            machine::median(b[1..].iter().map(|x| x.1))
+    for word in &words {
+        assert!(
+            SECTIONS.iter().any(|(name, _)| name == word),
+            "no section {word}: {:?}",
+            SECTIONS.map(|(name, _)| name)
         );
     }
-    if let [one, side, size, frames] = &*arguments
-        && one == "once"
-    {
-        let flood = server::Flood { size: size.parse().unwrap(), frames: frames.parse().unwrap(), topics: 1 };
-        let kind = machine::Kind::Current;
-        let rate = if side == "bare" {
-            kind.run(|| receive::bare(server, flood))
-        } else {
-            kind.run(|| receive::ours(server, flood))
-        };
-        println!("{rate}");
+    println!("{} cores, load {}\n", machine::cores(), machine::load());
+    for (name, run) in SECTIONS {
+        if words.is_empty() || words.contains(&name) {
+            run();
+        }
+    }
+}
+
+/// What this program does as a process of its own, started by [`machine::fresh`].
+fn inside(name: &str, arguments: &[&str]) {
+    match (name, arguments) {
+        ("server", []) => server::speak_and_serve(),
+        ("stalled", [server]) => calm::stalled(server.parse().expect("an address")),
+        ("held", [server]) => calm::held(server.parse().expect("an address")),
+        ("sockets", [server]) => idle::sockets(server.parse().expect("an address")),
+        ("channels", [server]) => idle::channels(server.parse().expect("an address")),
+        // One side alone, to be profiled: `perf record target/release/deps/wire-.. inside flood ours 100 1000000`.
+        ("flood", [side, size, frames]) => {
+            let [size, frames] = [size, frames].map(|number| number.parse().expect("a number"));
+            receive::alone(*side == "ours", server::Flood { size, frames, topics: 1 });
+        }
+        ("trips", [side, at_once]) => trips::alone(*side == "ours", *at_once == "64"),
+        _ => panic!("nothing to do: {name} {arguments:?}"),
     }
 }

@@ -1,6 +1,6 @@
 //! Messages a second: a bare WebSocket loop, and an event stream.
 
-use std::{hint::black_box, net::SocketAddr, time::Instant};
+use std::{hint::black_box, net::SocketAddr, thread, time::Instant};
 
 use futures::{SinkExt, StreamExt};
 use phoenix_streams::{Channel, Socket};
@@ -12,38 +12,44 @@ use crate::{
     server::{self, Flood},
 };
 
-/// A flood and one reader, per size of payload and kind of runtime.
-pub(crate) fn run(server: SocketAddr, rounds: usize) {
-    let rounds = std::env::var("ROUNDS").map_or(rounds, |r| r.parse().unwrap());
-    println!("receive: messages a second, bare tokio-tungstenite loop against an event stream\n");
-    println!("| payload | runtime | ours/bare | aim | ours M/s | bare M/s | blaster M/s |");
+const ROUNDS: usize = 9;
+
+pub(crate) fn run() {
+    println!("## receive: messages a second, one stream\n");
+    println!("| payload | runtime | ours/bare | aim | ours | bare | the server alone |");
     println!("|--:|---|--:|--:|--:|--:|--:|");
-    for (size, frames) in [(16, 1_000_000), (100, 1_000_000), (1024, 300_000), (16 << 10, 40_000)] {
+    let server = server::address();
+    for (size, frames) in [(16, 700_000), (100, 600_000), (1 << 10, 200_000), (16 << 10, 20_000)] {
         let flood = Flood { size, frames, topics: 1 };
-        if std::env::var("SIZE").is_ok_and(|only| only != size.to_string()) {
-            continue;
-        }
-        for kind in Kind::BOTH {
-            let blaster = std::thread::spawn(move || server::raw_rate(server, flood)).join().expect("a raw rate");
+        for kind in Kind::USUAL {
+            let alone = thread::spawn(move || server::raw_rate(server, flood)).join().expect("a rate");
             let (mut bares, mut ourses) = (Vec::new(), Vec::new());
-            for round in 0..=rounds {
-                let (a, b) = (kind.run(|| bare(server, flood)), kind.run(|| ours(server, flood)));
-                if round > 0 {
-                    bares.push(a);
-                    ourses.push(b);
-                }
+            for _ in 0..ROUNDS {
+                bares.push(kind.run(|| bare(server, flood)));
+                ourses.push(kind.run(|| ours(server, flood)));
             }
             let ratio = median(bares.iter().zip(&ourses).map(|(bare, ours)| ours / bare));
             let aim = match (size, kind) {
                 (100, Kind::Current) => "0.90",
-                (100, Kind::Multi) => "0.75",
+                (100, _) => "0.75",
                 _ => "",
             };
-            let [ours, bare, blaster] = [median(ourses), median(bares), blaster].map(|rate| rate / 1e6);
-            println!("| {size} | {} | {ratio:.2} | {aim} | {ours:.2} | {bare:.2} | {blaster:.1} |", kind.name());
+            let (ours, bare) = (median(ourses), median(bares));
+            let [ours, bare, alone] = [ours, bare, alone].map(|rate| format!("{:.2} M/s", rate / 1e6));
+            println!("| {size} B | {} | {ratio:.2} | {aim} | {ours} | {bare} | {alone} |", kind.name());
         }
     }
     println!();
+}
+
+/// One side, once.
+pub(crate) fn alone(is_ours: bool, flood: Flood) {
+    let server = server::address();
+    let rate = match is_ours {
+        true => Kind::Current.run(|| ours(server, flood)),
+        false => Kind::Current.run(|| bare(server, flood)),
+    };
+    println!("{rate:.0} messages a second");
 }
 
 /// tokio-tungstenite as it comes.
@@ -53,7 +59,7 @@ pub(crate) async fn dial(server: SocketAddr) -> WebSocketStream<TcpStream> {
     client_async(format!("ws://{server}/"), stream).await.expect("a handshake").0
 }
 
-/// Reads and scans each header, and allocates nothing of its own.
+/// Reads, scans each header, and allocates nothing of its own.
 pub(crate) async fn bare(server: SocketAddr, flood: Flood) -> f64 {
     let mut socket = dial(server).await;
     let start = Instant::now();
@@ -70,7 +76,7 @@ pub(crate) async fn bare(server: SocketAddr, flood: Flood) -> f64 {
 }
 
 /// Join ref, ref, topic, event and payload, as a careful loop would find them.
-fn scan(text: &[u8]) -> [&[u8]; 5] {
+pub(crate) fn scan(text: &[u8]) -> [&[u8]; 5] {
     let blank = |mut at: usize| {
         while matches!(text[at], b' ' | b'\n' | b'\r' | b'\t') {
             at += 1;

@@ -5,11 +5,11 @@ use std::{
     fmt::Write as _,
     io::{self, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
+    sync::OnceLock,
     thread,
 };
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::machine;
@@ -24,18 +24,33 @@ pub(crate) struct Flood {
     pub(crate) topics: usize,
 }
 
-/// Serves on a port of its own, from this core, for as long as the process lives.
-pub(crate) fn start(core: usize) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("an address");
-    thread::spawn(move || {
-        machine::pin(&[core]);
-        serve(listener);
-    });
-    address
+/// The server of this process, which serves from the last core for as long as the process lives.
+pub(crate) fn address() -> SocketAddr {
+    static ADDRESS: OnceLock<SocketAddr> = OnceLock::new();
+    *ADDRESS.get_or_init(|| {
+        let (listener, address) = listen();
+        thread::spawn(move || {
+            machine::pin(&[machine::last_core()]);
+            serve(listener);
+        });
+        address
+    })
 }
 
-pub(crate) fn serve(listener: TcpListener) {
+/// Serves for as long as the process lives, having said where.
+pub(crate) fn speak_and_serve() {
+    let (listener, address) = listen();
+    println!("{address}");
+    serve(listener);
+}
+
+fn listen() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    (listener, address)
+}
+
+fn serve(listener: TcpListener) {
     const STACK: usize = 256 << 10;
     for stream in listener.incoming().map_while(Result::ok) {
         // A peer that is gone ends its thread, and nothing else.
@@ -45,14 +60,14 @@ pub(crate) fn serve(listener: TcpListener) {
 }
 
 /// One connection, from its handshake on.
-pub(crate) fn talk(mut stream: impl Read + Write) -> io::Result<()> {
+fn talk(mut stream: impl Read + Write) -> io::Result<()> {
     let mut received = accept(&mut stream)?;
-    let (mut answers, mut floods) = (Vec::new(), Vec::new());
+    let (mut part, mut answers, mut floods) = (vec![0; 64 << 10], Vec::new(), Vec::new());
     loop {
         let mut taken = 0;
-        while let Some((text, len)) = unmasked(&received[taken..]) {
+        while let Some((text, len)) = unmasked(&mut received[taken..]) {
+            floods.extend(text.and_then(|text| answer(text, &mut answers)));
             taken += len;
-            floods.extend(text.and_then(|text| answer(&text, &mut answers)));
         }
         received.drain(..taken);
         stream.write_all(&answers)?;
@@ -60,12 +75,9 @@ pub(crate) fn talk(mut stream: impl Read + Write) -> io::Result<()> {
         for flood in floods.drain(..) {
             blast(&mut stream, flood)?;
         }
-        let start = received.len();
-        received.resize(start + (64 << 10), 0);
-        let len = stream.read(&mut received[start..])?;
-        received.truncate(start + len);
-        if len == 0 {
-            return Ok(());
+        match stream.read(&mut part)? {
+            0 => return Ok(()),
+            len => received.extend_from_slice(&part[..len]),
         }
     }
 }
@@ -96,42 +108,45 @@ fn accept(stream: &mut (impl Read + Write)) -> io::Result<Vec<u8>> {
     Ok(behind)
 }
 
-/// The first frame, unmasked, if it is text, and how long it is.
-fn unmasked(bytes: &[u8]) -> Option<(Option<Vec<u8>>, usize)> {
+/// The first frame, unmasked where it stands, if it is text, and how long it is.
+fn unmasked(bytes: &mut [u8]) -> Option<(Option<&[u8]>, usize)> {
     let (len, mask) = match *bytes.get(1)? & 127 {
         126 => (usize::from(u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?)), 4),
         127 => (u64::from_be_bytes(*bytes.get(2..)?.first_chunk()?) as usize, 10),
         short => (usize::from(short), 2),
     };
     let key: [u8; 4] = *bytes.get(mask..)?.first_chunk()?;
-    let content = bytes.get(mask + 4..mask + 4 + len)?;
     let is_text = bytes[0] & 15 == 1;
-    let text = is_text.then(|| content.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key).collect());
-    Some((text, mask + 4 + len))
+    let content = bytes.get_mut(mask + 4..mask + 4 + len)?;
+    for four in content.chunks_mut(4) {
+        four.iter_mut().zip(key).for_each(|(byte, key)| *byte ^= key);
+    }
+    Some((is_text.then_some(content), mask + 4 + len))
 }
 
 /// Answers a message; what it asks for, if that is a flood.
 fn answer(text: &[u8], answers: &mut Vec<u8>) -> Option<Flood> {
-    type Message<'a> = (Option<&'a str>, Option<&'a str>, &'a str, &'a str, &'a RawValue);
-    let message: Message<'_> = serde_json::from_slice(text).ok()?;
-    let (join_ref, reference, topic, event, payload) = message;
-    if event == "go" {
-        return serde_json::from_str(payload.get()).ok();
+    // The names with their quotes: none of them is escaped.
+    let mut parts = text.strip_prefix(b"[")?.splitn(5, |byte| *byte == b',');
+    let [join_ref, reference, topic, event] = [parts.next()?, parts.next()?, parts.next()?, parts.next()?];
+    if event == b"\"go\"" {
+        return serde_json::from_slice(parts.next()?.strip_suffix(b"]")?).ok();
     }
-    let quoted = |reference: Option<&str>| reference.map_or("null".to_owned(), |reference| format!("\"{reference}\""));
-    let (join_ref, reference) = (quoted(join_ref), quoted(reference));
-    let response = r#"{"response":{"i":1},"status":"ok"}"#;
-    frame(answers, &format!(r#"[{join_ref},{reference},"{topic}","phx_reply",{response}]"#));
+    let response = br#""phx_reply",{"response":{"i":1},"status":"ok"}]"#;
+    let [open, comma] = [&b"["[..], b","];
+    frame(answers, &[open, join_ref, comma, reference, comma, topic, comma, response]);
     None
 }
 
 /// Writes the flood, a few megabytes of frames over and over.
 fn blast(stream: &mut impl Write, flood: Flood) -> io::Result<()> {
-    let prebuilt = (4 << 20) / (flood.size + 50);
+    // As many for each topic as for any other.
+    let prebuilt = ((4 << 20) / (flood.size + 50)).div_ceil(flood.topics) * flood.topics;
     let (mut bytes, mut ends) = (Vec::new(), vec![0]);
     for number in 0..prebuilt {
         let topic = number * 7919 % flood.topics;
-        frame(&mut bytes, &format!("[null,null,\"room:{topic}\",\"msg\",{}]", payload(flood.size, number)));
+        let text = format!("[null,null,\"room:{topic}\",\"msg\",{}]", payload(flood.size, number));
+        frame(&mut bytes, &[text.as_bytes()]);
         ends.push(bytes.len());
     }
     let mut left = flood.frames;
@@ -153,11 +168,11 @@ fn payload(size: usize, number: usize) -> String {
     text
 }
 
-fn frame(out: &mut Vec<u8>, text: &str) {
+fn frame(out: &mut Vec<u8>, text: &[&[u8]]) {
     const FIN_TEXT: u8 = 0x81;
     out.push(FIN_TEXT);
-    match text.len() {
-        len @ ..126 => out.push(len as u8),
+    match text.iter().map(|part| part.len()).sum() {
+        len @ ..126usize => out.push(len as u8),
         len @ ..0x1_0000 => {
             out.push(126);
             out.extend((len as u16).to_be_bytes());
@@ -167,7 +182,7 @@ fn frame(out: &mut Vec<u8>, text: &str) {
             out.extend((len as u64).to_be_bytes());
         }
     }
-    out.extend_from_slice(text.as_bytes());
+    text.iter().for_each(|part| out.extend_from_slice(part));
 }
 
 /// How many frames a second this writes where nothing is done with them.
@@ -183,7 +198,7 @@ pub(crate) fn raw_rate(server: SocketAddr, flood: Flood) -> f64 {
         head.extend_from_slice(&sink[..len]);
     }
     let mut one = Vec::new();
-    frame(&mut one, &format!("[null,null,\"room:0\",\"msg\",{}]", payload(flood.size, 0)));
+    frame(&mut one, &[format!("[null,null,\"room:0\",\"msg\",{}]", payload(flood.size, 0)).as_bytes()]);
     let mut left = one.len() * flood.frames;
     let go = go(flood);
     let mut masked = vec![0x81, 0x80 | go.len() as u8, 0, 0, 0, 0];
