@@ -79,6 +79,15 @@ impl Payload {
         Payload(Content::Own(bytes, kind.code()))
     }
 
+    /// A copy of these bytes.
+    pub(crate) fn copied(bytes: &[u8], kind: Kind) -> Self {
+        // The most common reply takes no allocation.
+        if bytes == b"{}" {
+            return Payload::new(Bytes::from_static(b"{}"), kind);
+        }
+        Payload::new(Bytes::copy_from_slice(bytes), kind)
+    }
+
     #[inline]
     pub(crate) fn of_part(part: Part) -> Self {
         Payload(Content::Part(part))

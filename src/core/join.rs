@@ -114,7 +114,7 @@ impl<T> Core<T> {
             join_ref: Some(join_ref),
             reference: Some(join_ref),
             topic: &channel.topic,
-            event: event::JOIN,
+            event: event::JOIN.into(),
             payload: &payload,
         };
         let topic = channel.topic.clone();

@@ -114,7 +114,7 @@ impl<T> Core<T> {
             join_ref: Some(join_ref),
             reference: Some(reference),
             topic: &channel.topic,
-            event: event::LEAVE,
+            event: event::LEAVE.into(),
             payload: &payload,
         };
         match self.codec.encode(message) {

@@ -220,7 +220,7 @@ impl<T> Core<T> {
             join_ref: None,
             reference: Some(reference),
             topic: event::PHOENIX,
-            event: event::HEARTBEAT,
+            event: event::HEARTBEAT.into(),
             payload: &Payload::empty(),
         })
     }

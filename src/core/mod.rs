@@ -44,7 +44,7 @@ use self::{
 pub(crate) use self::{config::Config, ids::IdMap, params::Declined, refs::Refs, time::Instant};
 use crate::{
     error::{CastError, ConnectError, JoinError, LeaveError, NotJoined, PingError, PushError},
-    message::{Reply, Topic},
+    message::{EventName, Reply, Topic},
     payload::Payload,
     serializer::Codec,
     status::{ChannelStatus, Status},
@@ -139,7 +139,7 @@ pub(crate) struct Push<T> {
     pub(crate) to: To,
     /// The ref it goes out under, unless it is raw.
     pub(crate) id: u64,
-    pub(crate) event: Arc<str>,
+    pub(crate) event: EventName,
     pub(crate) payload: Payload,
     pub(crate) deadline: Instant,
     pub(crate) token: T,

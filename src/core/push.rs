@@ -1,11 +1,9 @@
 //! Pushes and casts: waiting for the join, queued, sent; settled exactly once.
 
-use std::sync::Arc;
-
 use super::{ChannelId, Core, Instant, Out, Outcome, Push, Raw, Timer, To, channel::State};
 use crate::{
     error::{CastError, NotSent, PushError},
-    message::Reply,
+    message::{EventName, Reply},
     payload::Payload,
     serializer::{Envelope, Outgoing},
     transport::Frame,
@@ -22,9 +20,9 @@ pub(super) struct Pending<T> {
 #[derive(Debug)]
 enum Stage {
     /// For the join.
-    Waiting(Arc<str>, Payload),
+    Waiting(EventName, Payload),
     /// In the outbox.
-    Queued(Arc<str>, Payload),
+    Queued(EventName, Payload),
     /// Under this join ref, and not answered.
     Sent { join_ref: u64 },
 }
@@ -36,7 +34,7 @@ impl Stage {
     fn cost(&self) -> usize {
         match self {
             Stage::Waiting(event, payload) | Stage::Queued(event, payload) => {
-                payload.as_bytes().len() + event.len() + OVERHEAD
+                payload.as_bytes().len() + event.name().as_bytes().len() + OVERHEAD
             }
             Stage::Sent { .. } => 0,
         }
@@ -50,7 +48,7 @@ impl<T> Core<T> {
             To::Channel(id) => id,
             To::Raw(raw) => {
                 let Raw { join_ref, reference: r#ref, topic } = *raw;
-                let message = Envelope { join_ref, r#ref, topic, event, payload };
+                let message = Envelope { join_ref, r#ref, topic, event: event.name().as_str().into(), payload };
                 return self.push_raw(reference, message, deadline, token);
             }
         };
@@ -113,8 +111,13 @@ impl<T> Core<T> {
         let State::Joined { join_ref, .. } = channel.state else { return None };
         let pending = channel.pushes.get_mut(&reference)?;
         let Stage::Queued(event, payload) = &pending.stage else { return None };
-        let message =
-            Outgoing { join_ref: Some(join_ref), reference: Some(reference), topic: &channel.topic, event, payload };
+        let message = Outgoing {
+            join_ref: Some(join_ref),
+            reference: Some(reference),
+            topic: &channel.topic,
+            event: event.name(),
+            payload,
+        };
         let encoded = self.codec.encode(message);
         if encoded.is_ok() && pending.wants_reply {
             pending.stage = Stage::Sent { join_ref };

@@ -67,7 +67,8 @@ impl<T> Core<T> {
     /// Does what the message means; the channel for whose streams it is.
     #[inline(never)]
     fn handle(&mut self, now: Instant, incoming: &Incoming<'_>) -> Option<ChannelId> {
-        if let Some(reference) = incoming.reference.and_then(parse) {
+        let reference = incoming.reference.and_then(parse);
+        if let Some(reference) = reference {
             self.heartbeat_answer(now, reference);
             self.ping_answered(now, reference);
         }
@@ -79,7 +80,11 @@ impl<T> Core<T> {
                 }
                 return Some(id);
             }
-            Route::Reply(id) => self.reply(now, id, incoming),
+            Route::Reply(id) => {
+                if let Some(reference) = reference {
+                    self.reply(now, id, reference, incoming);
+                }
+            }
             Route::Crashed(id) => match self.channels[&id].state {
                 State::Leaving { .. } => self.server_closed(now, id),
                 _ => self.fail_channel(now, id, NotJoined::Crashed(incoming.body.to_payload())),
@@ -129,14 +134,13 @@ impl<T> Core<T> {
         self.channels.get(&id).map(|channel| (id, channel))
     }
 
-    fn reply(&mut self, now: Instant, id: ChannelId, incoming: &Incoming<'_>) {
+    fn reply(&mut self, now: Instant, id: ChannelId, reference: u64, incoming: &Incoming<'_>) {
         let given = incoming.join_ref;
         let join_ref = given.and_then(parse);
         // A join ref that is not ours to give cannot be the present one's.
         if given.is_some() && join_ref.is_none() {
             return;
         }
-        let Some(reference) = incoming.reference.and_then(parse) else { return };
         let answer = match read_reply(incoming.body) {
             Ok(answer) => answer,
             Err(error) => return self.tell(Telemetry::Undecodable { error }),

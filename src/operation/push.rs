@@ -6,7 +6,7 @@ use std::{
     mem,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -18,7 +18,7 @@ use crate::{
     core::{self, ChannelId, Raw, To, event},
     driver::{Shared, Token},
     error::{CastError, EncodeError, NotSent, PushError},
-    message::Reply,
+    message::{EventName, Reply},
     payload::Payload,
     serializer::Envelope,
     socket,
@@ -40,7 +40,7 @@ pub struct Push(Sending<Result<Reply, PushError>>);
 pub struct Cast(Sending<Result<(), CastError>>);
 
 impl Push {
-    pub(crate) fn new(channel: Arc<Inner>, event: Arc<str>, payload: Result<Payload, EncodeError>) -> Self {
+    pub(crate) fn new(channel: Arc<Inner>, event: EventName, payload: Result<Payload, EncodeError>) -> Self {
         Push(Sending::new(Target::Channel(channel), event, payload))
     }
 
@@ -52,14 +52,14 @@ impl Push {
 }
 
 impl Cast {
-    pub(crate) fn new(channel: Arc<Inner>, event: Arc<str>, payload: Result<Payload, EncodeError>) -> Self {
+    pub(crate) fn new(channel: Arc<Inner>, event: EventName, payload: Result<Payload, EncodeError>) -> Self {
         Cast(Sending::new(Target::Channel(channel), event, payload))
     }
 
     pub(crate) fn raw(socket: Arc<socket::Inner>, message: Envelope) -> Self {
         let Envelope { join_ref, r#ref: reference, topic, event, payload } = message;
         let raw = Box::new(Raw { join_ref, reference, topic });
-        Cast(Sending::new(Target::Socket(socket, Some(raw)), event, Ok(payload)))
+        Cast(Sending::new(Target::Socket(socket, Some(raw)), (&*event).into(), Ok(payload)))
     }
 
     /// How long it may take in all, in place of the socket's timeout. Valid until the first poll.
@@ -157,7 +157,7 @@ impl Target {
 
 enum Stage<O> {
     New {
-        event: Arc<str>,
+        event: EventName,
         payload: Result<Payload, EncodeError>,
         timeout: Option<Duration>,
     },
@@ -174,9 +174,10 @@ enum Stage<O> {
 }
 
 impl<O: Outcome> Sending<O> {
-    pub(crate) fn new(target: Target, event: Arc<str>, payload: Result<Payload, EncodeError>) -> Self {
-        let payload = match (&target, &*event) {
-            (Target::Channel(_), event::JOIN | event::LEAVE) => {
+    pub(crate) fn new(target: Target, event: EventName, payload: Result<Payload, EncodeError>) -> Self {
+        let payload = match (&target, event.name()) {
+            (Target::Channel(_), name) if name == *event::JOIN || name == *event::LEAVE => {
+                let event = name.as_str();
                 Err(EncodeError::new(format!("the event `{event}` belongs to the protocol: use `join` or `leave`")))
             }
             _ => payload,
@@ -185,7 +186,7 @@ impl<O: Outcome> Sending<O> {
     }
 
     /// As much of it may wait for the join as its sender sends: it bounds that by itself.
-    pub(crate) fn patient(channel: Arc<Inner>, event: Arc<str>, payload: Payload, timeout: Duration) -> Self {
+    pub(crate) fn patient(channel: Arc<Inner>, event: EventName, payload: Payload, timeout: Duration) -> Self {
         let mut sending = Sending::new(Target::Channel(channel), event, Ok(payload));
         sending.patient = true;
         sending.timeout(timeout);
@@ -205,6 +206,12 @@ impl<O: Outcome> Sending<O> {
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<O> {
         loop {
+            // The stage that it is in most often stays where it is.
+            if let Stage::Sent { answer, .. } = &mut self.stage {
+                let outcome = ready!(answer.poll(cx));
+                self.stage = Stage::Done;
+                return Poll::Ready(outcome.unwrap_or_else(|| O::not_sent(NotSent::Closed)));
+            }
             match mem::replace(&mut self.stage, Stage::Done) {
                 Stage::New { payload: Err(error), .. } => return Poll::Ready(O::unencodable(error)),
                 Stage::New { event, payload: Ok(payload), timeout } => self.begin(event, payload, timeout, cx),
@@ -222,22 +229,12 @@ impl<O: Outcome> Sending<O> {
                         }
                     }
                 }
-                Stage::Sent { id, mut answer } => {
-                    let outcome = match answer.poll(cx) {
-                        Poll::Ready(outcome) => outcome,
-                        Poll::Pending => {
-                            self.stage = Stage::Sent { id, answer };
-                            return Poll::Pending;
-                        }
-                    };
-                    return Poll::Ready(outcome.unwrap_or_else(|| O::not_sent(NotSent::Closed)));
-                }
-                Stage::Done => spent(),
+                Stage::Sent { .. } | Stage::Done => spent(),
             }
         }
     }
 
-    fn begin(&mut self, event: Arc<str>, payload: Payload, timeout: Option<Duration>, cx: &mut Context<'_>) {
+    fn begin(&mut self, event: EventName, payload: Payload, timeout: Option<Duration>, cx: &mut Context<'_>) {
         let to = match &mut self.target {
             Target::Channel(channel) => To::Channel(channel.id),
             Target::Socket(_, raw) => match raw.take() {

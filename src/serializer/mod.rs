@@ -82,7 +82,7 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) join_ref: Option<u64>,
     pub(crate) reference: Option<u64>,
     pub(crate) topic: &'a str,
-    pub(crate) event: &'a str,
+    pub(crate) event: Name<'a>,
     pub(crate) payload: &'a Payload,
 }
 
@@ -133,6 +133,11 @@ pub(crate) enum Kept<'a> {
 pub(crate) struct Name<'a>(&'a [u8]);
 
 impl<'a> Name<'a> {
+    /// These bytes, which came from a string.
+    pub(crate) fn of(bytes: &'a [u8]) -> Self {
+        Name(bytes)
+    }
+
     pub(crate) fn as_bytes(self) -> &'a [u8] {
         self.0
     }
@@ -178,8 +183,10 @@ pub(crate) const SLICE_FROM: usize = 4096;
 impl Body<'_> {
     /// A payload that may be kept.
     pub(crate) fn to_payload(self) -> Payload {
-        let small = self.bytes.len() < SLICE_FROM;
-        Payload::new(if small { Bytes::copy_from_slice(self.bytes) } else { self.to_large() }, self.kind)
+        if self.bytes.len() < SLICE_FROM {
+            return Payload::copied(self.bytes, self.kind);
+        }
+        Payload::new(self.to_large(), self.kind)
     }
 
     /// The bytes of a large payload, to be kept: a slice of what they arrived in, unless most of that is something
@@ -222,7 +229,7 @@ impl Codec {
                 join_ref: message.join_ref.map(|number| number.to_string().into()),
                 r#ref: message.reference.map(|number| number.to_string().into()),
                 topic: message.topic.into(),
-                event: message.event.into(),
+                event: message.event.as_str().into(),
                 payload: message.payload.clone(),
             }),
         }

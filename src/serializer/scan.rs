@@ -1,6 +1,8 @@
 //! The header of a V2 text frame, found without parsing its payload.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::LazyLock};
+
+use memchr::memmem;
 
 /// Takes frames `[join_ref, ref, topic, event, payload]` apart, and remembers the last header: most frames of a flood
 /// begin with the same one.
@@ -109,7 +111,8 @@ fn phoenix_reply(payload: &[u8]) -> Option<(Cow<'_, str>, &[u8])> {
     let quote = memchr::memrchr(b'"', inside)?;
     let response = inside[..=quote].strip_suffix(STATUS)?;
     // A second one may be the reply's, and the last of an element behind the payload (W-3).
-    if memchr::memmem::find(inside, STATUS) != Some(response.len()) {
+    static SEARCH: LazyLock<memmem::Finder<'_>> = LazyLock::new(|| memmem::Finder::new(STATUS));
+    if response.len() >= STATUS.len() && SEARCH.find(response).is_some() {
         return None;
     }
     let status = std::str::from_utf8(&inside[quote + 1..]).ok()?;

@@ -61,7 +61,7 @@ fn absent_refs_are_null() {
         join_ref: None,
         reference: Some(7),
         topic: "phoenix",
-        event: "heartbeat",
+        event: "heartbeat".into(),
         payload: &Payload::empty(),
     };
     assert_eq!(Codec::new(V2).encode(beat).unwrap(), text(r#"[null,"7","phoenix","heartbeat",{}]"#));
@@ -239,7 +239,7 @@ fn another_encoding_maps_messages_to_either_frame_and_may_fail() {
     let mut codec = Codec::new(Reversed);
     assert_eq!(codec.vsn(), "9.0.0");
     let payload = "hi".into_payload().unwrap();
-    let out = Outgoing { join_ref: Some(1), reference: Some(2), topic: "t", event: "e", payload: &payload };
+    let out = Outgoing { join_ref: Some(1), reference: Some(2), topic: "t", event: "e".into(), payload: &payload };
     let frame = codec.encode(out).unwrap();
     assert_eq!(frame, binary(br#"]"ih","e","t","2","1"["#));
     let mut kept = Kept::default();
@@ -300,5 +300,20 @@ fn a_text_frame_whose_names_are_not_utf8_is_an_error_also_behind_one_that_is() {
         assert!(!is_read(b"[null,null,\"t\",\"\xff\",{}]"));
         assert!(!is_read(b"[null,null,\"t\",\"\xff\",{}]"), "nor is it remembered");
         assert!(!is_read(b"[\"\xff\",null,\"t\",\"e\",{}]"));
+    }
+}
+
+// W-1
+#[test]
+fn names_are_written_as_json_writes_them() {
+    for special in (0..=0x7f_u8).map(char::from).chain(['\u{80}', 'ä', '\u{2028}', '🚀']) {
+        for len in 0..20 {
+            for at in 0..=len {
+                let name: String = (0..=len).map(|place| if place == at { special } else { 'x' }).collect();
+                let sent = Envelope { topic: (&*name).into(), event: "e".into(), ..message(None, None, ()) };
+                let quoted = serde_json::to_string(&name).unwrap();
+                assert_eq!(written(&sent), format!(r#"[null,null,{quoted},"e",{{}}]"#).into_bytes());
+            }
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Body, Envelope, Incoming, Kept, Outgoing, Scanner, Serializer};
+use super::{Body, Envelope, Incoming, Kept, Name, Outgoing, Scanner, Serializer};
 use crate::{
     core::event,
     error::{DecodeError, EncodeError},
@@ -29,7 +29,8 @@ impl Serializer for V2 {
     }
 
     fn encode(&self, message: &Envelope) -> Result<Frame, EncodeError> {
-        frame(message.join_ref.as_deref(), message.r#ref.as_deref(), &message.topic, &message.event, &message.payload)
+        let (join_ref, reference) = (message.join_ref.as_deref(), message.r#ref.as_deref());
+        frame(join_ref, reference, &message.topic, Name::from(&*message.event), &message.payload)
     }
 
     fn decode(&self, frame: Frame) -> Result<Envelope, DecodeError> {
@@ -53,31 +54,55 @@ fn frame(
     join_ref: Option<&str>,
     reference: Option<&str>,
     topic: &str,
-    event: &str,
+    event: Name<'_>,
     payload: &Payload,
 ) -> Result<Frame, EncodeError> {
     if payload.is_binary() {
-        return binary(join_ref, reference, topic, event, payload.as_bytes()).map(Frame::Binary);
+        return binary(join_ref, reference, topic, event.as_str(), payload.as_bytes()).map(Frame::Binary);
     }
     // Text that is not UTF-8 would cost the connection, here and at the server: W-34.
-    match payload.as_str() {
-        None => return Err(EncodeError::new("JSON text that is not UTF-8")),
-        Some("") => return Err(EncodeError::new("JSON text without a value")),
-        Some(_) => {}
+    let payload = payload.as_bytes();
+    if payload.is_empty() {
+        return Err(EncodeError::new("JSON text without a value"));
     }
-    let mut text = Vec::with_capacity(payload.as_bytes().len() + topic.len() + event.len() + 48);
-    text.push(b'[');
-    for reference in [join_ref, reference] {
-        serde_json::to_writer(&mut text, &reference).map_err(EncodeError::new)?;
+    if !payload.is_ascii() && std::str::from_utf8(payload).is_err() {
+        return Err(EncodeError::new("JSON text that is not UTF-8"));
+    }
+    // Exactly what it takes where nothing is escaped: what is left over would cost another allocation.
+    let reference_len = |reference: Option<&str>| reference.map_or(2, str::len);
+    let refs = reference_len(join_ref) + reference_len(reference);
+    let mut text = Vec::with_capacity(refs + topic.len() + event.as_bytes().len() + payload.len() + 14);
+    for (reference, before) in [(join_ref, b"["), (reference, b",")] {
+        text.extend_from_slice(before);
+        match reference {
+            Some(reference) => write_string(&mut text, reference.into())?,
+            None => text.extend_from_slice(b"null"),
+        }
+    }
+    for name in [topic.into(), event] {
         text.push(b',');
+        write_string(&mut text, name)?;
     }
-    for name in [topic, event] {
-        serde_json::to_writer(&mut text, name).map_err(EncodeError::new)?;
-        text.push(b',');
-    }
-    text.extend_from_slice(payload.as_bytes());
+    text.push(b',');
+    text.extend_from_slice(payload);
     text.push(b']');
     Ok(Frame::Text(text.into()))
+}
+
+/// A JSON string. Hardly any name needs escapes.
+#[inline]
+fn write_string(text: &mut Vec<u8>, name: Name<'_>) -> Result<(), EncodeError> {
+    let mut is_plain = true;
+    for &byte in name.as_bytes() {
+        is_plain &= byte >= b' ' && byte != b'"' && byte != b'\\';
+    }
+    if !is_plain {
+        return serde_json::to_writer(text, name.as_str()).map_err(EncodeError::new);
+    }
+    text.push(b'"');
+    text.extend_from_slice(name.as_bytes());
+    text.push(b'"');
+    Ok(())
 }
 
 fn binary(

@@ -15,6 +15,7 @@ use futures::Sink;
 use crate::{
     channel::Inner,
     error::{CastError, NotSent},
+    message::EventName,
     operation::Sending,
     payload::IntoPayload,
 };
@@ -38,7 +39,7 @@ const BYTES: usize = 64 << 10;
 #[must_use = "sinks do nothing unless polled"]
 pub struct EventSink<T> {
     channel: Arc<Inner>,
-    event: Arc<str>,
+    event: EventName,
     timeout: Duration,
     /// With the bytes of each.
     sending: VecDeque<(Sending<Result<(), CastError>>, usize)>,
@@ -50,7 +51,7 @@ pub struct EventSink<T> {
 }
 
 impl<T> EventSink<T> {
-    pub(crate) fn new(channel: Arc<Inner>, event: Arc<str>) -> Self {
+    pub(crate) fn new(channel: Arc<Inner>, event: EventName) -> Self {
         EventSink {
             channel,
             event,

@@ -266,7 +266,16 @@ impl Sim {
         let deadline = self.now + within;
         let event: Arc<str> = event.into();
         let to = To::Channel(channel);
-        self.command(Command::Push(Push { to, id, event, payload, deadline, token, wants_reply, patient: false }));
+        self.command(Command::Push(Push {
+            to,
+            id,
+            event: (&*event).into(),
+            payload,
+            deadline,
+            token,
+            wants_reply,
+            patient: false,
+        }));
         (token, id)
     }
 

@@ -15,7 +15,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::tungstenite::{
     Error, Message, Utf8Bytes,
     error::{CapacityError, ProtocolError},
-    protocol::{CloseFrame, Role, WebSocket, WebSocketConfig, frame::coding::CloseCode},
+    protocol::{
+        CloseFrame, Role, WebSocket, WebSocketConfig,
+        frame::{
+            self,
+            coding::{CloseCode, Data, OpCode},
+        },
+    },
 };
 
 use crate::{error::ConnectError, transport::Frame};
@@ -24,6 +30,7 @@ use crate::{error::ConnectError, transport::Frame};
 const MAX_BUFFERED: usize = 128 * 1024;
 /// How many pings and pongs are read at once: they are no frames to whoever counts those.
 const MAX_CONTROL: usize = 256;
+const TEXT: OpCode = OpCode::Data(Data::Text);
 /// The most that a frame's header takes.
 const HEADER: usize = 14;
 /// The most that the reason of a close frame takes.
@@ -156,6 +163,8 @@ fn received(close: Option<CloseFrame>) -> Frame {
 
 fn outgoing(frame: Frame) -> Result<Message, ConnectError> {
     Ok(match frame {
+        // ASCII is seen to be text sooner than it is taken for a string.
+        Frame::Text(text) if text.is_ascii() => Message::Frame(frame::Frame::message(text, TEXT, true)),
         Frame::Text(text) => Message::Text(text.try_into().map_err(ConnectError::transport)?),
         Frame::Binary(bytes) => Message::Binary(bytes),
         Frame::Close { code, reason } => match CloseCode::from(code) {
