@@ -1,6 +1,6 @@
 //! Why there is no connection.
 
-use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
+use std::{error::Error as StdError, fmt, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -8,7 +8,7 @@ use http::{
     header::{DATE, RETRY_AFTER},
 };
 
-use super::{BoxError, Source};
+use super::{BoxError, Source, causes};
 
 /// What was described to the builder cannot be used. Told when the socket is built, not later.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -43,15 +43,23 @@ pub enum ConnectError {
     Refused(Box<Refusal>),
     /// The auth token was offered as a subprotocol and the server did not answer it.
     SubprotocolUnanswered,
-    /// The answer to the handshake is not a WebSocket's.
+    /// The answer to the handshake is not a WebSocket's, or not even HTTP.
     Handshake(Arc<str>),
+    /// The host's name does not resolve to an address.
+    Unresolved(Source),
+    /// The host cannot be reached: nothing listens at the port, there is no route, no network.
+    /// [`io_kind`](Self::io_kind) says which.
+    Unreachable(Source),
+    /// The connection was made and ended within the handshake, before the answer was whole. A refusal whose body alone
+    /// was cut is a `Refused`, with as much of it as came.
+    HandshakeCut(Source),
     /// The server's certificate does not verify.
     Certificate(Source),
     /// The attempt took longer than the connect timeout.
     Timeout,
     /// A params, token or header closure of yours failed.
     Provider(Source),
-    /// The connection could not be made, or broke.
+    /// An open connection broke, or one could not be made for a reason that none of the others names.
     Transport(Source),
     /// The server closed the connection with a close frame.
     ClosedByServer {
@@ -73,6 +81,13 @@ impl ConnectError {
     pub fn transport(error: impl Into<BoxError>) -> Self {
         ConnectError::Transport(error.into().into())
     }
+
+    /// The kind of the I/O error behind this, where there is one: of an [`Unreachable`](Self::Unreachable) host
+    /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) if nothing listens at the port,
+    /// [`NetworkUnreachable`](io::ErrorKind::NetworkUnreachable) without a network.
+    pub fn io_kind(&self) -> Option<io::ErrorKind> {
+        causes(self).filter_map(|error| error.downcast_ref()).last().map(io::Error::kind)
+    }
 }
 
 impl fmt::Display for ConnectError {
@@ -85,6 +100,9 @@ impl fmt::Display for ConnectError {
                  endpoint (Phoenix 1.8 or later)",
             ),
             ConnectError::Handshake(what) => write!(f, "the server's handshake is not valid: {what}"),
+            ConnectError::Unresolved(error) => write!(f, "the host was not found: {error}"),
+            ConnectError::Unreachable(error) => write!(f, "the host cannot be reached: {error}"),
+            ConnectError::HandshakeCut(error) => write!(f, "the connection ended within the handshake: {error}"),
             ConnectError::Certificate(error) => write!(f, "the server's certificate cannot be trusted: {error}"),
             ConnectError::Timeout => f.write_str("connecting took too long"),
             ConnectError::Provider(error) => write!(f, "a params, token or header closure failed: {error}"),
@@ -107,9 +125,12 @@ impl StdError for ConnectError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
             ConnectError::Build(error) => error.source(),
-            ConnectError::Certificate(error) | ConnectError::Provider(error) | ConnectError::Transport(error) => {
-                Some(&**error)
-            }
+            ConnectError::Unresolved(error)
+            | ConnectError::Unreachable(error)
+            | ConnectError::HandshakeCut(error)
+            | ConnectError::Certificate(error)
+            | ConnectError::Provider(error)
+            | ConnectError::Transport(error) => Some(&**error),
             _ => None,
         }
     }
@@ -183,6 +204,8 @@ impl fmt::Display for Refusal {
             401 | 403 => ": it does not accept these params, token or headers",
             404 => ": there is no socket at this URL",
             429 | 503 => ": it asks to come back later",
+            502 | 504 => ": a proxy does not reach the server",
+            200..=299 => ": it sent a page in place of a WebSocket, so this URL may not be a socket's",
             300..=399 => ": it points elsewhere, and redirects are not followed",
             _ => "",
         })

@@ -36,6 +36,9 @@ fn every() -> Vec<Box<dyn StdError>> {
         ConnectError::Build(build()),
         ConnectError::SubprotocolUnanswered,
         ConnectError::Handshake("no Sec-WebSocket-Accept".into()),
+        ConnectError::Unresolved(source()),
+        ConnectError::Unreachable(source()),
+        ConnectError::HandshakeCut(source()),
         ConnectError::Certificate(source()),
         ConnectError::Timeout,
         ConnectError::Provider(source()),
@@ -95,7 +98,7 @@ fn every() -> Vec<Box<dyn StdError>> {
         errors.into_iter().map(|error| Box::new(error) as Box<dyn StdError>)
     }
     boxed(connect)
-        .chain(boxed([200, 301, 401, 403, 404, 429, 500, 503].map(refused)))
+        .chain(boxed([200, 301, 401, 403, 404, 429, 500, 502, 503].map(refused)))
         .chain(boxed(build))
         .chain(boxed(join))
         .chain(boxed(not_sent))
@@ -180,4 +183,10 @@ fn the_source_of_a_failed_connection_can_be_downcast() {
     let error = ConnectError::transport(std::io::Error::from(std::io::ErrorKind::ConnectionRefused));
     let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<std::io::Error>());
     assert_eq!(source.map(std::io::Error::kind), Some(std::io::ErrorKind::ConnectionRefused));
+    assert_eq!(error.io_kind(), Some(std::io::ErrorKind::ConnectionRefused));
+    // One that wraps another names that one's kind.
+    let wrapped = std::io::Error::other(std::io::Error::from(std::io::ErrorKind::ConnectionReset));
+    assert_eq!(ConnectError::transport(wrapped).io_kind(), Some(std::io::ErrorKind::ConnectionReset));
+    assert_eq!(ConnectError::transport("no route").io_kind(), None);
+    assert_eq!(ConnectError::Timeout.io_kind(), None);
 }

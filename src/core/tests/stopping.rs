@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     core::Config,
-    error::{BuildError, ConnectError, JoinError, NotJoined, Refusal},
+    error::{BoxError, BuildError, ConnectError, JoinError, NotJoined, Refusal},
     status::{ChannelStatus, Status},
     telemetry::Telemetry,
 };
@@ -64,11 +64,15 @@ fn an_unanswered_subprotocol_a_bad_certificate_and_a_bad_description_stop() {
 
 #[test]
 fn what_can_heal_by_itself_is_tried_again() {
+    let cause = || BoxError::from("no route").into();
     for cause in [
         broken(),
         provider(),
         ConnectError::Timeout,
         ConnectError::Handshake("no upgrade".into()),
+        ConnectError::Unresolved(cause()),
+        ConnectError::Unreachable(cause()),
+        ConnectError::HandshakeCut(cause()),
         ConnectError::Ended,
         ConnectError::ClosedByServer { code: 1011, reason: "".into() },
     ] {

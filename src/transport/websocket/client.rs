@@ -10,6 +10,7 @@ use std::{
 use http::Uri;
 use reqwest::{Client, ClientBuilder, redirect::Policy};
 
+use super::failure::{Resolver, Step};
 use crate::error::{BuildError, ConnectError};
 
 const TLS: bool = cfg!(feature = "rustls");
@@ -47,6 +48,7 @@ fn settings() -> ClientBuilder {
         // A connection that was refused would be used again, although servers close it.
         .pool_max_idle_per_host(0)
         .no_proxy()
+        .dns_resolver(Resolver)
         .tcp_nodelay(true)
         .tcp_keepalive(KEEPALIVE)
 }
@@ -70,6 +72,7 @@ pub(super) fn http_url(url: &Uri) -> Result<String, ConnectError> {
 /// An error of the client, without the URL, which holds the params.
 pub(super) fn failed(error: reqwest::Error, url: &Uri) -> ConnectError {
     let error = error.without_url();
+    let step = Step::of(&error);
     let mut root: &dyn StdError = &error;
     // rustls itself is not ours to name: it is there by a feature of the client alone.
     let mut certificate = is_certificate(root);
@@ -80,7 +83,7 @@ pub(super) fn failed(error: reqwest::Error, url: &Uri) -> ConnectError {
     let port = url.port_u16().unwrap_or(if is_tls(url) { 443 } else { 80 });
     let sentence = format!("{}:{port}: {root}", url.host().unwrap_or_default());
     let failed = Failed { sentence, error };
-    if certificate { ConnectError::Certificate(Arc::new(failed)) } else { ConnectError::transport(failed) }
+    if certificate { ConnectError::Certificate(Arc::new(failed)) } else { step.failed(failed) }
 }
 
 fn is_certificate(error: &dyn StdError) -> bool {

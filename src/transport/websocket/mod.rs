@@ -2,6 +2,7 @@
 
 mod client;
 mod connection;
+mod failure;
 mod handshake;
 #[cfg(test)]
 mod tests;
