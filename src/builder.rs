@@ -118,7 +118,8 @@ impl Builder {
     }
 
     /// Params from a closure that is asked before every attempt. An error is a failed attempt, tried again by the
-    /// backoff; wrapped in [`Stop`](crate::Stop) it stops the socket. The connect timeout covers it.
+    /// backoff; wrapped in [`Stop`](crate::Stop) it stops the socket. A panic is an error. The connect timeout covers
+    /// it: a future that is not ready by then is dropped.
     pub fn params_with<F, Fut, P>(mut self, mut params: F) -> Self
     where
         F: FnMut() -> Fut + Send + 'static,

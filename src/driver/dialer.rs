@@ -45,16 +45,18 @@ impl<T: Clone + Send + 'static> Source<T> {
         matches!(self, Source::Provider(_))
     }
 
-    fn ask(&mut self) -> BoxFuture<Result<T, Failure>> {
+    fn ask(&mut self, what: &'static str) -> BoxFuture<Result<T, Failure>> {
+        // What a panic says is not repeated: it may quote a secret.
+        let panicked = move || provider_failed(format!("the one for the {what} panicked").into());
         match self {
             Source::Value(value) => Box::pin(std::future::ready(Ok(value.clone()))),
             // The closure itself may panic, and so may its future: either costs this attempt only.
             Source::Provider(provider) => match std::panic::catch_unwind(AssertUnwindSafe(provider)) {
-                Ok(answer) => Box::pin(AssertUnwindSafe(answer).catch_unwind().map(|answer| match answer {
+                Ok(answer) => Box::pin(AssertUnwindSafe(answer).catch_unwind().map(move |answer| match answer {
                     Ok(answer) => answer.map_err(provider_failed),
-                    Err(_) => Err(provider_failed("it panicked".into())),
+                    Err(_) => Err(panicked()),
                 })),
-                Err(_) => Box::pin(std::future::ready(Err(provider_failed("it panicked".into())))),
+                Err(_) => Box::pin(std::future::ready(Err(panicked()))),
             },
         }
     }
@@ -67,7 +69,8 @@ impl Dialer {
     }
 
     pub(crate) fn dial(&mut self) -> Dialing {
-        let answers = futures::future::try_join3(self.params.ask(), self.token.ask(), self.more_headers.ask());
+        let asked = (self.params.ask("params"), self.token.ask("token"), self.more_headers.ask("headers"));
+        let answers = futures::future::try_join3(asked.0, asked.1, asked.2);
         let (endpoint, vsn, transport) = (self.endpoint.clone(), self.vsn.clone(), self.transport.clone());
         let mut headers = self.headers.clone();
         let attempt = async move {
