@@ -9,9 +9,10 @@ use tokio::sync::watch;
 use crate::{
     backoff::Backoff,
     core::{Command, Config, Core, Instant},
-    driver::{Control, Dialer, Driver, Shared, Source},
+    driver::{Control, Dialer, Driver, Shared, Source, shared::fresh_id},
     endpoint::{Endpoint, query},
     error::{BoxError, BuildError, ConnectError, NotJoined},
+    log,
     operation::Connect,
     policy::{Policy, Retry},
     runtime,
@@ -362,8 +363,10 @@ impl Builder {
         let core = Core::new(config, self.codec, shared.refs.clone());
         let (tell_status, status) = watch::channel(Status::Idle);
         let (tell_latency, latency) = watch::channel(None);
-        let driver = Driver::new(shared.clone(), core, dialer, tell_status, tell_latency);
-        Ok((Socket(Arc::new(Inner::new(shared, status, latency))), driver))
+        let id = fresh_id();
+        let span = log::socket(id, &dialer.endpoint);
+        let driver = Driver::new(span, shared.clone(), core, dialer, tell_status, tell_latency);
+        Ok((Socket(Arc::new(Inner::new(id, shared, status, latency))), driver))
     }
 
     fn part(mut self, change: impl FnOnce(&mut Parts)) -> Self {

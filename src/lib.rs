@@ -54,6 +54,11 @@
 //! What streams, futures and states show for every failure, all defaults, and what the crate does not do stand in the
 //! [README](https://docs.rs/crate/phoenix-streams/latest).
 //!
+//! # Logs
+//!
+//! By `tracing`, under the targets `phoenix_streams::transport`, `channel`, `push` and `receive`, in a span for each
+//! socket. Payloads are logged at TRACE alone; the README lists all messages and fields.
+//!
 //! # Cargo features
 //!
 //! - `websocket` (default): the `WebSocket` transport.
@@ -70,6 +75,7 @@ mod core;
 mod driver;
 mod endpoint;
 mod error;
+mod log;
 mod message;
 mod operation;
 mod payload;

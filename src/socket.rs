@@ -14,7 +14,7 @@ use crate::{
     builder::Builder,
     channel::{self, Channel},
     core::Command,
-    driver::{Control, Shared, shared::fresh_id},
+    driver::{Control, Shared},
     message::Topic,
     operation::{Cast, Close, Connecting, Disconnect, Ping},
     serializer::Envelope,
@@ -45,11 +45,12 @@ pub(crate) struct Inner {
 
 impl Inner {
     pub(crate) fn new(
+        id: u64,
         shared: Arc<Shared>,
         status: watch::Receiver<Status>,
         latency: watch::Receiver<Option<Duration>>,
     ) -> Self {
-        Inner { id: fresh_id(), shared, status, latency, channels: Mutex::default() }
+        Inner { id, shared, status, latency, channels: Mutex::default() }
     }
 
     /// The last part of this channel is gone.

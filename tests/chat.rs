@@ -198,7 +198,7 @@ async fn what_cannot_be_is_told_in_one_sentence() {
     drop(server);
     // Nothing listens there any more.
     let unreachable = complaint(&[&nobody]).await;
-    assert!(unreachable.starts_with("cannot connect: the connection failed: 127.0.0.1:"), "{unreachable}");
+    assert!(unreachable.starts_with("cannot connect: the host cannot be reached: 127.0.0.1:"), "{unreachable}");
 
     let bad = complaint(&["localhost"]).await;
     assert!(bad.starts_with("the endpoint URL cannot be used: "), "{bad}");

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     error::{ConnectError, EncodeError, NotSent, Refusal},
+    log,
     payload::Payload,
     policy::Retry,
     serializer::Outgoing,
@@ -209,7 +210,7 @@ impl<T> Core<T> {
         match self.heartbeat_frame(reference) {
             Ok(frame) => Some(frame),
             Err(error) => {
-                tracing::error!(%error, "the serializer cannot encode a heartbeat");
+                log::unsendable(event::PHOENIX, event::HEARTBEAT, &error);
                 None
             }
         }

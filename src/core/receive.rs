@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     error::{DecodeError, NotJoined},
+    log,
     message::Reply,
     payload::Kind,
     serializer::{Body, Incoming, reply},
@@ -22,6 +23,8 @@ enum Route {
     Reply(ChannelId),
     Crashed(ChannelId),
     Closed(ChannelId),
+    /// It is of another join of the topic.
+    Outdated,
     Nowhere,
 }
 
@@ -39,7 +42,6 @@ impl<T> Core<T> {
         }
         let codec = self.codec.clone();
         if let Err(error) = codec.decode(frame, |incoming| self.receive(now, &incoming, deliver)) {
-            tracing::debug!(%error, "dropped a frame that is no message");
             self.tell(Telemetry::Undecodable { error });
         }
     }
@@ -50,6 +52,7 @@ impl<T> Core<T> {
         incoming: &Incoming<'_>,
         mut deliver: impl FnMut(Option<ChannelId>, &Incoming<'_>),
     ) {
+        log::received(incoming);
         if let Some(reference) = incoming.reference.as_deref().and_then(parse) {
             self.heartbeat_answer(now, reference);
             self.ping_answered(now, reference);
@@ -62,9 +65,8 @@ impl<T> Core<T> {
                 _ => self.fail_channel(now, id, NotJoined::Crashed(incoming.body.to_payload())),
             },
             Route::Closed(id) => self.server_closed(now, id),
-            Route::Nowhere => {
-                tracing::trace!(topic = &*incoming.topic, event = &*incoming.event, "dropped a message nobody wants");
-            }
+            Route::Outdated => log::outdated(incoming),
+            Route::Nowhere => {}
         }
         deliver(None, incoming);
     }
@@ -80,7 +82,7 @@ impl<T> Core<T> {
             return if channel.state.hears() { Route::Streams(id) } else { Route::Nowhere };
         };
         if current.is_none() || parse(given) != current {
-            return Route::Nowhere;
+            return Route::Outdated;
         }
         match &*incoming.event {
             event::ERROR => Route::Crashed(id),
