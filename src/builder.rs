@@ -109,7 +109,8 @@ impl Builder {
     /// Params of the connection: a map, nested as Plug reads it back (`a[b]=1`, `c[]=2`). `null`, `{}` and `[]` are
     /// left out, and so is a `vsn`, which is the serializer's.
     ///
-    /// They stand in the URL of the handshake, and never in an error, a log or `Debug`.
+    /// They stand in the URL of the handshake, and never in an error, a log or `Debug`; an error may name the one that
+    /// cannot be sent, without its value.
     pub fn params(mut self, params: impl Serialize) -> Self {
         match query(&params) {
             Ok(params) => self.params = Source::Value(params),

@@ -1,6 +1,6 @@
 //! What is logged, over the in-memory transport and under a paused clock.
 
-#[path = "recorder/mod.rs"]
+#[path = "support/recorder.rs"]
 mod recorder;
 
 use std::time::Duration;

@@ -1,20 +1,13 @@
 //! Whatever says no to a handshake, the server or the way to it: what is told of it, and what comes next (law 9).
 
-use std::{
-    future::Future,
-    io::ErrorKind,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-    time::Duration,
-};
+#[path = "support/raw.rs"]
+mod raw;
+
+use std::{io::ErrorKind, sync::Arc, time::Duration};
 
 use phoenix_streams::{Backoff, Builder, ConnectError, Socket, Status, json, testing::Server};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-};
+
+use raw::{Raw, closed_port, page};
 
 /// What the backoff says after a first failure: long enough for the wait to be seen.
 const STEP: u64 = 3;
@@ -27,56 +20,6 @@ enum Next {
     Waits(u64),
 }
 use Next::{Stops, Waits};
-
-/// A server that does the same with every connection, and how many it has had.
-struct Raw {
-    address: String,
-    connections: Arc<AtomicUsize>,
-}
-
-impl Raw {
-    async fn serve<F>(script: impl Fn(TcpStream) -> F + Send + 'static) -> Self
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let connections = Arc::new(AtomicUsize::new(0));
-        let count = connections.clone();
-        tokio::spawn(async move {
-            loop {
-                let stream = listener.accept().await.unwrap().0;
-                count.fetch_add(1, SeqCst);
-                tokio::spawn(script(stream));
-            }
-        });
-        Raw { address, connections }
-    }
-
-    /// Answers a request with these bytes and ends the connection.
-    async fn answers(answer: impl Into<String>) -> Self {
-        let answer = answer.into();
-        Raw::serve(move |mut stream| {
-            let answer = answer.clone();
-            async move {
-                read_head(&mut stream).await;
-                stream.write_all(answer.as_bytes()).await.unwrap();
-            }
-        })
-        .await
-    }
-
-    fn builder(&self) -> Builder {
-        builder(&format!("ws://{}/socket", self.address))
-    }
-}
-
-async fn read_head(stream: &mut TcpStream) {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(stream.read_u8().await.unwrap());
-    }
-}
 
 fn builder(url: &str) -> Builder {
     Socket::builder(url).reconnect(Backoff::steps([Duration::from_secs(STEP)]).jitter(false))
@@ -99,10 +42,6 @@ async fn both(describe: impl Fn() -> Builder) -> (Arc<ConnectError>, [Next; 2]) 
     let (again, dynamic) = outcome(describe().params_with(|| async { Ok(json!({ "user": 7 })) })).await;
     assert_eq!(cause.to_string(), again.to_string());
     (cause, [fixed, dynamic])
-}
-
-fn page(status: &str, headers: &str) -> String {
-    format!("HTTP/1.1 {status}\r\nx-node: n7\r\n{headers}Content-Length: 13\r\n\r\n<h1>no</h1>\r\n")
 }
 
 // DEV-23, N-2, T-23
@@ -128,14 +67,14 @@ async fn a_refusal_is_told_whole_and_its_status_says_what_comes_next() {
         ("200 OK", "Content-Type: text/html\r\n", [Waits(STEP), Waits(STEP)], "a page in place of a WebSocket"),
     ] {
         let server = Raw::answers(page(status, headers)).await;
-        let (cause, came) = both(|| server.builder()).await;
+        let (cause, came) = both(|| builder(&server.url)).await;
         let ConnectError::Refused(refusal) = &*cause else { panic!("{status}: {cause:?}") };
         assert!(status.starts_with(refusal.status().as_str()), "{status}: {cause}");
         assert_eq!(refusal.headers()["x-node"], "n7");
         assert_eq!(&refusal.body()[..], b"<h1>no</h1>\r\n");
         assert!(cause.to_string().contains(hint) && !cause.to_string().contains("<h1>"), "{cause}");
         assert_eq!(came, next, "{status}, {headers}");
-        assert_eq!(server.connections.load(SeqCst), 2);
+        assert_eq!(server.connections(), 2);
     }
 }
 
@@ -146,12 +85,12 @@ async fn a_redirect_is_told_and_not_followed() {
     for status in ["301 Moved Permanently", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"] {
         let location = format!("http://{}/socket/websocket", elsewhere.address);
         let server = Raw::answers(page(status, &format!("Location: {location}\r\n"))).await;
-        let (cause, next) = both(|| server.builder()).await;
+        let (cause, next) = both(|| builder(&server.url)).await;
         let ConnectError::Refused(refusal) = &*cause else { panic!("{status}: {cause:?}") };
         assert_eq!(refusal.headers()["location"], *location);
         assert!(cause.to_string().contains("redirects are not followed"), "{cause}");
         assert_eq!(next, [Waits(STEP), Waits(STEP)]);
-        assert_eq!((server.connections.load(SeqCst), elsewhere.connections.load(SeqCst)), (2, 0));
+        assert_eq!((server.connections(), elsewhere.connections()), (2, 0));
     }
 }
 
@@ -161,7 +100,7 @@ async fn a_refusal_whose_body_is_cut_is_a_refusal() {
     for (status, next) in [("403 Forbidden", [Stops, Waits(STEP)]), ("503 Busy", [Waits(9), Waits(9)])] {
         let cut = format!("HTTP/1.1 {status}\r\nRetry-After: 9\r\nContent-Length: 9000\r\n\r\nas far as");
         let server = Raw::answers(cut).await;
-        let (cause, came) = both(|| server.builder()).await;
+        let (cause, came) = both(|| builder(&server.url)).await;
         let ConnectError::Refused(refusal) = &*cause else { panic!("{status}: {cause:?}") };
         assert_eq!(&refusal.body()[..], b"as far as");
         assert_eq!(came, next);
@@ -178,16 +117,12 @@ async fn a_connection_that_ends_inside_the_handshake_is_told_apart() {
         "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n",
     ] {
         let server = Raw::answers(part).await;
-        let (cause, next) = both(|| server.builder()).await;
+        let (cause, next) = both(|| builder(&server.url)).await;
         assert!(matches!(*cause, ConnectError::HandshakeCut(_)), "{part:?}: {cause:?}");
         assert_eq!(next, [Waits(STEP), Waits(STEP)]);
     }
-    let server = Raw::serve(|mut stream| async move {
-        read_head(&mut stream).await;
-        stream.set_zero_linger().unwrap();
-    })
-    .await;
-    let (cause, next) = both(|| server.builder()).await;
+    let server = Raw::resets().await;
+    let (cause, next) = both(|| builder(&server.url)).await;
     assert!(matches!(*cause, ConnectError::HandshakeCut(_)), "{cause:?}");
     assert_eq!(cause.io_kind(), Some(ErrorKind::ConnectionReset));
     assert_eq!(next, [Waits(STEP), Waits(STEP)]);
@@ -196,12 +131,8 @@ async fn a_connection_that_ends_inside_the_handshake_is_told_apart() {
 #[cfg(feature = "rustls")]
 #[tokio::test]
 async fn a_connection_that_ends_inside_the_handshake_of_tls_is_one_too() {
-    // Read to its end, it ends with a FIN; before that with a reset.
     for read in [1, 16_384] {
-        let server = Raw::serve(move |mut stream| async move {
-            assert!(stream.read(&mut vec![0; read]).await.unwrap() > 0);
-        })
-        .await;
+        let server = Raw::reads(read).await;
         let (cause, next) = both(|| builder(&format!("wss://{}/socket", server.address))).await;
         assert!(matches!(*cause, ConnectError::HandshakeCut(_)), "{cause:?}");
         assert_eq!(next, [Waits(STEP), Waits(STEP)]);
@@ -216,7 +147,7 @@ async fn an_answer_that_is_none_is_told_apart() {
         ("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n\r\n", "Upgrade header"),
     ] {
         let server = Raw::answers(answer).await;
-        let (cause, next) = both(|| server.builder()).await;
+        let (cause, next) = both(|| builder(&server.url)).await;
         assert!(matches!(&*cause, ConnectError::Handshake(_)), "{cause:?}");
         assert!(cause.to_string().contains(what), "{cause}");
         assert_eq!(next, [Waits(STEP), Waits(STEP)]);
@@ -225,9 +156,7 @@ async fn an_answer_that_is_none_is_told_apart() {
 
 #[tokio::test]
 async fn a_closed_port_is_told_apart() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    drop(listener);
+    let address = closed_port().await;
     let (cause, next) = both(|| builder(&format!("ws://{address}/socket"))).await;
     assert!(matches!(*cause, ConnectError::Unreachable(_)), "{cause:?}");
     assert_eq!(cause.io_kind(), Some(ErrorKind::ConnectionRefused));
@@ -248,13 +177,8 @@ async fn a_host_that_does_not_resolve_is_told_apart() {
 
 #[tokio::test]
 async fn a_port_that_says_nothing_costs_the_connect_timeout() {
-    let silent = Raw::serve(|mut stream| async move {
-        read_head(&mut stream).await;
-        // Until the client has had enough.
-        assert!(stream.read_u8().await.is_err());
-    })
-    .await;
-    let (cause, next) = both(|| silent.builder().connect_timeout(Duration::from_millis(100))).await;
+    let silent = Raw::is_silent().await;
+    let (cause, next) = both(|| builder(&silent.url).connect_timeout(Duration::from_millis(100))).await;
     assert!(matches!(*cause, ConnectError::Timeout), "{cause:?}");
     assert_eq!(next, [Waits(STEP), Waits(STEP)]);
 }

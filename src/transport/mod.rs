@@ -17,8 +17,9 @@ pub use websocket::WebSocket;
 
 use crate::error::ConnectError;
 
-/// One frame of a connection, in either direction.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One frame of a connection, in either direction. `Debug` shows no more of its content than the size: it may hold a
+/// secret, such as the params of a join.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Frame {
     /// UTF-8 text.
     Text(Bytes),
@@ -39,6 +40,18 @@ impl Frame {
         match self {
             Frame::Text(bytes) | Frame::Binary(bytes) => bytes.len(),
             Frame::Close { reason, .. } => reason.len() + 2,
+        }
+    }
+}
+
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Frame::Text(text) => write!(f, "Text({} bytes)", text.len()),
+            Frame::Binary(bytes) => write!(f, "Binary({} bytes)", bytes.len()),
+            Frame::Close { code, reason } => {
+                f.debug_struct("Close").field("code", code).field("reason", reason).finish()
+            }
         }
     }
 }

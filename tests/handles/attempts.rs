@@ -222,32 +222,6 @@ async fn t_21_attempts_that_are_used_up_stop_the_socket() {
     assert!(matches!(shouts.next().await, Some(Err(EventError::NotJoined(NotJoined::Stopped(_))))));
 }
 
-/// Everything that could show a secret.
-#[tokio::test(start_paused = true)]
-async fn secrets_stay_in() {
-    const SECRET: &str = "hunter2";
-    let describe = |it: Builder| {
-        it.params(json!({ "key": SECRET })).auth_token(SECRET).header("authorization", SECRET).heartbeat(None)
-    };
-    let (transport, mut peer) = memory::pair();
-    let described = describe(builder(transport));
-    let mut shown = format!("{described:?}");
-    let socket = described.start().unwrap();
-    let mut telemetry = socket.telemetry();
-    let attempt = peer.dialed().await;
-    shown += &format!("{attempt:?} {:?}", attempt.dial());
-    attempt.refuse(StatusCode::BAD_GATEWAY);
-    let cause = waiting(&socket).await;
-    shown += &format!("{cause:?} {cause} {socket:?} {:?}", socket.status());
-    peer.refuse(StatusCode::UNAUTHORIZED).await;
-    let cause = stopped(&socket).await;
-    shown += &format!("{cause:?} {cause} {:?}", socket.channel("room:1"));
-    while let Some(Some(told)) = telemetry.next().now_or_never() {
-        shown += &format!("{told:?}");
-    }
-    assert!(shown.len() > 200 && !shown.contains(SECRET), "{shown}");
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_connect_waits_as_long_as_it_is_told() {
     let (transport, mut peer) = memory::pair();

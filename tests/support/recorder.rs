@@ -60,10 +60,19 @@ thread_local! {
 impl Recorder {
     /// What was logged since it was asked for last.
     pub(crate) fn take(&self) -> Vec<Line> {
-        std::mem::take(&mut *self.lines())
+        std::mem::take(&mut *self.kept())
     }
 
-    fn lines(&self) -> MutexGuard<'_, Vec<Line>> {
+    /// All that was logged.
+    pub(crate) fn lines(&self) -> Vec<Line> {
+        self.kept().clone()
+    }
+
+    pub(crate) fn push(&self, line: Line) {
+        self.kept().push(line);
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Vec<Line>> {
         self.0.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -103,7 +112,7 @@ impl Subscriber for Recorder {
         let entered = ENTERED.with_borrow(Clone::clone);
         let spans = entered.iter().map(|id| self.spans().get(id).cloned().unwrap_or_default()).collect();
         let (level, target) = (*event.metadata().level(), event.metadata().target().to_owned());
-        self.lines().push(Line { level, target, message, fields: fields.0, spans });
+        self.push(Line { level, target, message, fields: fields.0, spans });
     }
 
     fn enter(&self, id: &Id) {
