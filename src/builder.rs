@@ -6,6 +6,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 use tokio::sync::watch;
 
+#[cfg(feature = "websocket")]
+use crate::transport::Http;
 use crate::{
     backoff::Backoff,
     core::{Command, Config, Core, Instant},
@@ -34,6 +36,8 @@ pub struct Builder {
     headers: HeaderMap,
     more_headers: Source<HeaderMap>,
     transport: Option<BoxTransport>,
+    #[cfg(feature = "websocket")]
+    http: Http,
     codec: Codec,
     config: Config,
     queue_limit: usize,
@@ -77,6 +81,8 @@ impl Builder {
             headers: HeaderMap::new(),
             more_headers: Source::Value(HeaderMap::new()),
             transport: default_transport(),
+            #[cfg(feature = "websocket")]
+            http: Http::default(),
             codec: Codec::new(V2),
             config: Config { seed: fastrand::u64(..), ..Config::default() },
             queue_limit: 64 << 20,
@@ -186,6 +192,13 @@ impl Builder {
     /// What carries the frames. Default: the WebSocket.
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(transport.boxed());
+        self
+    }
+
+    /// How HTTP connections are made: TLS. Default: verified as the system does.
+    #[cfg(feature = "websocket")]
+    pub fn http(mut self, http: Http) -> Self {
+        self.http = http;
         self
     }
 
@@ -347,6 +360,8 @@ impl Builder {
             None => self.endpoint?,
         };
         let transport = self.transport.ok_or(BuildError::NoTransport)?;
+        #[cfg(feature = "websocket")]
+        self.http.check()?;
         let dialer = Dialer {
             endpoint,
             params: self.params,
@@ -354,6 +369,8 @@ impl Builder {
             headers: self.headers,
             more_headers: self.more_headers,
             vsn: self.codec.vsn().into(),
+            #[cfg(feature = "websocket")]
+            http: self.http,
             transport,
         };
         let config = Config { dynamic: dialer.is_dynamic(), transport: dialer.transport.name(), ..self.config };

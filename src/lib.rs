@@ -111,9 +111,9 @@ pub use streams::{
     EventSink, Events, EventsAs, Joins, Latest, Lossy, Messages, MessagesAs, SocketMessages, TelemetryStream,
 };
 pub use telemetry::Telemetry;
-#[cfg(feature = "websocket")]
-pub use transport::WebSocket;
 pub use transport::{BoxTransport, Transport};
+#[cfg(feature = "websocket")]
+pub use transport::{Http, WebSocket};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

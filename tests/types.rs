@@ -17,9 +17,9 @@ use futures::{FutureExt, Sink, Stream};
 use phoenix_streams::{
     Backoff, Binary, BoxTransport, BuildError, Builder, Cast, CastError, Channel, ChannelClosed, ChannelStatus, Close,
     Connect, ConnectError, Connecting, DecodeError, Disconnect, Driver, EncodeError, EventError, Events, EventsAs,
-    IntoPayload, Join, JoinError, Lagged, Latest, Leave, LeaveError, Lossy, Message, Messages, NotJoined, NotSent,
-    Payload, Push, PushError, Refusal, Reply, Serializer, Socket, Stats, Status, Stop, Telemetry, TelemetryStream,
-    Topic, Transport, V2, WebSocket, json,
+    Http, IntoPayload, Join, JoinError, Lagged, Latest, Leave, LeaveError, Lossy, Message, Messages, NotJoined,
+    NotSent, Payload, Push, PushError, Refusal, Reply, Serializer, Socket, Stats, Status, Stop, Telemetry,
+    TelemetryStream, Topic, Transport, V2, WebSocket, json,
     serializer::Envelope,
     testing::{ConnectInfo, Fault, Peer, Refuse, Server},
     transport::{Connection, Dial, Frame, memory},
@@ -145,6 +145,7 @@ const_assert!(size_of::<Result<Message, EventError>>() <= 72);
 
 // The seams.
 assert_impl_all!(BoxTransport: Transport, Clone, Debug);
+assert_impl_all!(Http: Send, Sync, Unpin, Clone, Default, Debug);
 assert_impl_all!(WebSocket: Transport, Clone, Default, Debug);
 assert_impl_all!(memory::Memory: Transport, Clone, Debug);
 assert_impl_all!(

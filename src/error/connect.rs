@@ -23,6 +23,9 @@ pub enum BuildError {
     /// The params have a form that a query string cannot carry.
     #[error("the params cannot be sent: {0}")]
     Params(Arc<str>),
+    /// A certificate or key cannot be used, or TLS is not there.
+    #[error("secure connections cannot be made: {0}")]
+    Tls(Arc<str>),
     /// No transport was given, and the crate was built without one of its own.
     #[error("no transport: enable the feature `websocket`, or give one with `transport(..)`")]
     NoTransport,

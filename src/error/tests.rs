@@ -50,6 +50,7 @@ fn every() -> Vec<Box<dyn StdError>> {
         build(),
         BuildError::Header("a newline".into()),
         BuildError::Params("a number".into()),
+        BuildError::Tls("a root certificate is neither PEM nor DER".into()),
         BuildError::NoTransport,
         BuildError::NoRuntime,
     ];

@@ -1,6 +1,5 @@
 //! The WebSocket transport.
 
-mod client;
 mod connection;
 mod handshake;
 #[cfg(test)]
