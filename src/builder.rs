@@ -195,7 +195,8 @@ impl Builder {
         self
     }
 
-    /// How HTTP connections are made: TLS. Default: verified as the system does.
+    /// How HTTP connections are made: TLS and proxies. Default: whom the system trusts, and the proxies that its
+    /// variables name.
     #[cfg(feature = "websocket")]
     pub fn http(mut self, http: Http) -> Self {
         self.http = http;

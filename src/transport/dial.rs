@@ -21,7 +21,7 @@ pub struct Dial {
     pub vsn: Arc<str>,
     /// The auth token, plain.
     pub token: Option<Arc<str>>,
-    /// How HTTP connections are made.
+    /// How HTTP connections are made: TLS and proxies.
     #[cfg(feature = "websocket")]
     pub http: Http,
 }

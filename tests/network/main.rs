@@ -1,13 +1,16 @@
-//! Over real networks, all of them on loopback: TLS with certificates made here.
+//! Over real networks, all of them on loopback: TLS with certificates made here, and a proxy.
 
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod certificates;
+mod connect_proxy;
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod front;
+mod proxy;
+mod secrets;
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod tls;
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use phoenix_streams::{Backoff, Builder, ConnectError, Http, Socket, json, testing::Server};
 
@@ -15,6 +18,11 @@ use phoenix_streams::{Backoff, Builder, ConnectError, Http, Socket, json, testin
 async fn server() -> Server {
     let server = Server::builder().join("room:*", |_, _| async { Ok(json!({ "welcome": true })) });
     server.start().await.unwrap()
+}
+
+/// Where it is.
+fn address(server: &Server) -> SocketAddr {
+    server.url().strip_prefix("ws://").unwrap().split('/').next().unwrap().parse().unwrap()
 }
 
 /// One attempt to connect, and a join to show that frames go both ways.

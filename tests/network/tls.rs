@@ -1,12 +1,12 @@
 //! Who is trusted and who is not, and how that is said.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use phoenix_streams::{BuildError, ConnectError, Http, Socket, Status, testing::Server};
 use tokio::net::TcpListener;
 
 use crate::{
-    alone, attempt,
+    address, alone, attempt,
     certificates::{Authority, Issued},
     front::front,
     once, server,
@@ -22,12 +22,8 @@ fn libraries() -> Vec<Http> {
 }
 
 /// Trusting this authority alone.
-fn trusting(authority: &Authority) -> Vec<Http> {
+pub(crate) fn trusting(authority: &Authority) -> Vec<Http> {
     libraries().into_iter().map(|http| http.root_certificate(authority.pem()).no_system_roots()).collect()
-}
-
-fn address(server: &Server) -> SocketAddr {
-    server.url().strip_prefix("ws://").unwrap().split('/').next().unwrap().parse().unwrap()
 }
 
 /// Where a server is found that shows this certificate.
@@ -167,6 +163,8 @@ async fn certificates_and_keys_do_not_show() {
 
 #[cfg(feature = "rustls")]
 mod own {
+    use std::sync::Arc;
+
     use tokio_rustls::rustls::{
         ClientConfig, RootCertStore,
         crypto::{CryptoProvider, aws_lc_rs, ring},

@@ -8,13 +8,13 @@ use percent_encoding::percent_decode_str;
 pub(crate) fn of(url: &Uri) -> Option<HeaderValue> {
     let (userinfo, _) = url.authority()?.as_str().rsplit_once('@')?;
     let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
-    let mut both: Vec<u8> = percent_decode_str(user).collect();
-    both.push(b':');
-    both.extend(percent_decode_str(password));
-    Some(basic(&both))
+    let decode = |part| percent_decode_str(part).collect::<Vec<u8>>();
+    Some(basic(&decode(user), &decode(password)))
 }
 
-fn basic(both: &[u8]) -> HeaderValue {
+/// The `Basic` of RFC 7617.
+pub(super) fn basic(user: &[u8], password: &[u8]) -> HeaderValue {
+    let both = [user, b":", password].concat();
     let mut value = HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(both))).expect("base64 is legal");
     value.set_sensitive(true);
     value

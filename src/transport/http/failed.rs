@@ -12,13 +12,13 @@ pub(crate) fn failed(at: &Target<'_>, error: impl Into<BoxError>) -> ConnectErro
     while let Some(source) = root.source() {
         root = source;
     }
-    ConnectError::Transport(Arc::new(Failed { sentence: format!("{at}: {root}"), error }))
+    ConnectError::Transport(Arc::new(Failed { sentence: format!("{}: {root}", at.called()), error }))
 }
 
 /// A certificate that does not verify at some host, and why it does not.
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 pub(super) fn untrusted(at: &Target<'_>, why: &str, error: impl Into<BoxError>) -> ConnectError {
-    ConnectError::Certificate(Arc::new(Failed { sentence: format!("{at}: {why}"), error: error.into() }))
+    ConnectError::Certificate(Arc::new(Failed { sentence: format!("{}: {why}", at.called()), error: error.into() }))
 }
 
 #[derive(Debug)]

@@ -1,32 +1,40 @@
-//! How HTTP connections are made: TLS, and by which ways.
+//! How HTTP connections are made: TLS, and through which proxies.
 
 pub(crate) mod credentials;
 mod exchange;
 mod failed;
+mod proxy;
 mod stream;
 mod target;
 mod tcp;
+#[cfg(test)]
+mod tests;
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod tls;
 #[cfg(not(any(feature = "rustls", feature = "native-tls")))]
 #[path = "no_tls.rs"]
 mod tls;
+mod tunnel;
+mod variables;
 
-use http::Uri;
+use std::{fmt, sync::Arc};
+
+use http::{HeaderValue, Uri};
 
 pub(crate) use exchange::ask;
 pub(crate) use failed::failed;
 pub(crate) use stream::ByteStream;
 pub(crate) use target::Target;
 
+use self::{proxy::Proxy, tls::Tls, variables::Variables};
 use crate::error::{BuildError, ConnectError};
-use tls::Tls;
 
-/// How HTTP connections are made: whose certificates are trusted, and who this side is. Given to a socket by
-/// [`Builder::http`](crate::Builder::http), to hold for whichever transport it uses.
+/// How HTTP connections are made: whose certificates are trusted, who this side is, and through which proxy. Given to
+/// a socket by [`Builder::http`](crate::Builder::http), to hold for whichever transport it uses.
 ///
-/// The default trusts whom the system trusts. A clone is the same again, and shares what is read once: the
-/// certificates. What cannot be used is a [`BuildError`] when a socket is built with it. `Debug` shows no secret.
+/// The default trusts whom the system trusts, and uses the proxies that the system's variables name. A clone is the
+/// same again, and shares what is read once: the certificates. What cannot be used is a [`BuildError`] when a socket
+/// is built with it. `Debug` shows no secret.
 ///
 /// ```no_run
 /// use phoenix_streams::{Http, Socket};
@@ -37,9 +45,79 @@ use tls::Tls;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug, Default)]
+///
+/// # Proxies
+///
+/// A tunnel is asked for by `CONNECT`, for `ws` as for `wss`, and the proxy looks up the server's name. It may be
+/// reached by TLS itself (`https://`), and told a user and a password. What it refuses is
+/// [`ConnectError::ProxyRefused`](crate::ConnectError::ProxyRefused). SOCKS is not spoken.
+///
+/// Of the system's variables `http_proxy` holds for `ws` and `http`, `https_proxy` for `wss` and `https`, and
+/// `all_proxy` where that is not set; small letters come before capitals. They are looked up at every attempt to
+/// connect; one that cannot be used is skipped, which is traced. `no_proxy` lists the hosts that are reached without:
+/// `example.org` (and all below it), `10.0.0.0/8`, `example.org:4000` or `*`, parted by commas. `localhost`, names
+/// below it and loopback addresses always are. A proxy given to [`proxy`](Http::proxy) holds for every host, and no
+/// variable is asked.
+#[derive(Clone)]
 pub struct Http {
     tls: Tls,
+    route: Route,
+    /// For the proxy that is given.
+    credentials: Option<HeaderValue>,
+    /// The first thing that cannot be used.
+    error: Option<BuildError>,
+}
+
+#[derive(Clone, Debug)]
+enum Route {
+    System(Variables),
+    Proxy(Arc<Proxy>),
+    Direct,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Http { tls: Tls::default(), route: Route::System(Variables::of_process()), credentials: None, error: None }
+    }
+}
+
+impl Http {
+    /// Goes through this proxy, whatever the host and the system's variables: `http://host:port`, or `https://` for
+    /// TLS to the proxy itself. It may hold a user and a password, percent-encoded: `http://ann:s%40fe@host:port`.
+    #[must_use]
+    pub fn proxy(mut self, url: impl AsRef<str>) -> Self {
+        match Proxy::parse(url.as_ref()) {
+            Ok(proxy) => self.route = Route::Proxy(Arc::new(proxy)),
+            Err(error) => self.fail(error),
+        }
+        self
+    }
+
+    /// What the proxy given to [`proxy`](Http::proxy) is told, in place of what its URL holds: a user and a password
+    /// as they are, sent as `Basic`. A proxy of the system's variables is not told it.
+    #[must_use]
+    pub fn proxy_credentials(mut self, user: impl AsRef<str>, password: impl AsRef<str>) -> Self {
+        match proxy::credentials(user.as_ref().as_bytes(), password.as_ref().as_bytes()) {
+            Ok(credentials) => self.credentials = Some(credentials),
+            Err(error) => self.fail(error),
+        }
+        self
+    }
+
+    /// Goes through the proxies that these variables name, in place of the process' own: a function from a name, such
+    /// as `https_proxy`, to what it holds.
+    #[must_use]
+    pub fn proxy_variables(mut self, lookup: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
+        self.route = Route::System(Variables::new(lookup));
+        self
+    }
+
+    /// Uses no proxy, whatever the system's variables say.
+    #[must_use]
+    pub fn no_proxy(mut self) -> Self {
+        self.route = Route::Direct;
+        self
+    }
 }
 
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
@@ -90,13 +168,50 @@ impl Http {
 impl Http {
     /// Whether it can be used at all.
     pub(crate) fn check(&self) -> Result<(), BuildError> {
-        self.tls.check()
+        match &self.error {
+            Some(error) => Err(error.clone()),
+            None => self.tls.check(),
+        }
     }
 
     /// Opens a connection to where this URL is.
     pub(crate) async fn connect(&self, url: &Uri) -> Result<ByteStream, ConnectError> {
         let target = Target::of(url);
-        let stream = tcp::connect(&target).await?;
-        if target.tls { self.tls.connect(&target, stream).await } else { Ok(stream) }
+        let stream = match &self.route {
+            Route::Direct => tcp::connect(&target).await?,
+            Route::Proxy(proxy) => {
+                let credentials = self.credentials.as_ref().or(proxy.credentials.as_ref());
+                self.tunnel(&proxy.target(), credentials, &target).await?
+            }
+            Route::System(variables) => match variables.proxy_for(&target) {
+                None => tcp::connect(&target).await?,
+                Some(proxy) => self.tunnel(&proxy.target(), proxy.credentials.as_ref(), &target).await?,
+            },
+        };
+        self.secure(&target, stream).await
+    }
+
+    async fn tunnel(
+        &self,
+        proxy: &Target<'_>,
+        credentials: Option<&HeaderValue>,
+        target: &Target<'_>,
+    ) -> Result<ByteStream, ConnectError> {
+        let stream = self.secure(proxy, tcp::connect(proxy).await?).await?;
+        tunnel::open(proxy, credentials, target, stream).await
+    }
+
+    async fn secure(&self, target: &Target<'_>, stream: ByteStream) -> Result<ByteStream, ConnectError> {
+        if target.tls { self.tls.connect(target, stream).await } else { Ok(stream) }
+    }
+
+    fn fail(&mut self, error: BuildError) {
+        self.error.get_or_insert(error);
+    }
+}
+
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http").field("tls", &self.tls).field("route", &self.route).finish_non_exhaustive()
     }
 }
