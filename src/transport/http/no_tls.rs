@@ -4,7 +4,7 @@ use super::{ByteStream, Target};
 use crate::error::{BuildError, ConnectError};
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tls;
+pub(super) struct Tls {}
 
 impl Tls {
     pub(super) fn check(&self) -> Result<(), BuildError> {
