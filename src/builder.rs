@@ -6,6 +6,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 use tokio::sync::watch;
 
+#[cfg(feature = "websocket")]
+use crate::transport::Http;
 use crate::{
     backoff::Backoff,
     core::{Command, Config, Core, Instant},
@@ -35,6 +37,8 @@ pub struct Builder {
     headers: HeaderMap,
     more_headers: Source<HeaderMap>,
     transport: Option<BoxTransport>,
+    #[cfg(feature = "websocket")]
+    http: Http,
     codec: Codec,
     config: Config,
     queue_limit: usize,
@@ -78,6 +82,8 @@ impl Builder {
             headers: HeaderMap::new(),
             more_headers: Source::Value(HeaderMap::new()),
             transport: default_transport(),
+            #[cfg(feature = "websocket")]
+            http: Http::default(),
             codec: Codec::new(V2),
             config: Config { seed: fastrand::u64(..), ..Config::default() },
             queue_limit: 64 << 20,
@@ -189,6 +195,14 @@ impl Builder {
     /// What carries the frames. Default: the WebSocket.
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(transport.boxed());
+        self
+    }
+
+    /// How HTTP connections are made: TLS and proxies. Default: whom the system trusts, and the proxies that its
+    /// variables name.
+    #[cfg(feature = "websocket")]
+    pub fn http(mut self, http: Http) -> Self {
+        self.http = http;
         self
     }
 
@@ -350,6 +364,8 @@ impl Builder {
             None => self.endpoint?,
         };
         let transport = self.transport.ok_or(BuildError::NoTransport)?;
+        #[cfg(feature = "websocket")]
+        self.http.check()?;
         let dialer = Dialer {
             endpoint,
             params: self.params,
@@ -357,6 +373,8 @@ impl Builder {
             headers: self.headers,
             more_headers: self.more_headers,
             vsn: self.codec.vsn().into(),
+            #[cfg(feature = "websocket")]
+            http: self.http,
             transport,
         };
         let config = Config { dynamic: dialer.is_dynamic(), transport: dialer.transport.name(), ..self.config };

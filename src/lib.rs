@@ -48,7 +48,7 @@
 //! 7. The desired state wins: joins and leaves are never queued as frames.
 //! 8. Exactly one [`Telemetry::Closed`] for every [`Telemetry::Opened`], with its cause.
 //! 9. Retry is data: [`Backoff`], and [`Retry`] by cause. What cannot heal by itself stops.
-//! 10. Secrets stay in: params, tokens and headers are in no `Debug`, error, log or telemetry.
+//! 10. Secrets stay in: params, tokens, headers, credentials and keys are in no `Debug`, error, log or telemetry.
 //! 11. A hostile server can cost at most one connection.
 //!
 //! What streams, futures and states show for every failure, all defaults, and what the crate does not do stand in the
@@ -63,6 +63,7 @@
 //!
 //! - `websocket` (default): the `WebSocket` transport.
 //! - `rustls` (default): TLS, verified as the platform does.
+//! - `native-tls`: TLS by the platform's own library, where rustls is not there, or by `Http::native_tls`.
 //! - `testing`: the embedded server, in the module `testing`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -117,9 +118,9 @@ pub use streams::{
     EventSink, Events, EventsAs, Joins, Latest, Lossy, Messages, MessagesAs, SocketMessages, TelemetryStream,
 };
 pub use telemetry::Telemetry;
-#[cfg(feature = "websocket")]
-pub use transport::WebSocket;
 pub use transport::{BoxTransport, Transport};
+#[cfg(feature = "websocket")]
+pub use transport::{Http, WebSocket};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

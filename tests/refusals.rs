@@ -143,7 +143,7 @@ async fn a_connection_that_ends_inside_the_handshake_of_tls_is_one_too() {
 #[tokio::test]
 async fn an_answer_that_is_none_is_told_apart() {
     for (answer, what) in [
-        ("SSH-2.0-OpenSSH_9.9\r\n", "it is not HTTP"),
+        ("SSH-2.0-OpenSSH_9.9\r\n", "it cannot be read as HTTP"),
         ("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n\r\n", "Upgrade header"),
     ] {
         let server = Raw::answers(answer).await;

@@ -342,6 +342,12 @@ impl<T> Core<T> {
                 429 | 503 => Retry::NoSooner(asked_delay(refusal)),
                 _ => Retry::Backoff,
             },
+            ConnectError::ProxyRefused(refusal) => match refusal.status().as_u16() {
+                // What it is told is never another, dynamic or not: that is for the server.
+                407 => Retry::Stop,
+                429 | 503 => Retry::NoSooner(asked_delay(refusal)),
+                _ => Retry::Backoff,
+            },
             ConnectError::SubprotocolUnanswered | ConnectError::Certificate(_) | ConnectError::Build(_) => Retry::Stop,
             ConnectError::ClosedByServer { code: 1000, .. } => Retry::NoSooner(AFTER_NORMAL_CLOSE),
             _ => Retry::Backoff,

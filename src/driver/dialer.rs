@@ -5,6 +5,8 @@ use std::{future::Future, panic::AssertUnwindSafe, pin::Pin, sync::Arc};
 use futures::FutureExt;
 use http::HeaderMap;
 
+#[cfg(feature = "websocket")]
+use crate::transport::Http;
 use crate::{
     endpoint::Endpoint,
     error::{BoxError, ConnectError, Stop},
@@ -29,6 +31,8 @@ pub(crate) struct Dialer {
     pub(crate) headers: HeaderMap,
     pub(crate) more_headers: Source<HeaderMap>,
     pub(crate) vsn: Arc<str>,
+    #[cfg(feature = "websocket")]
+    pub(crate) http: Http,
     pub(crate) transport: BoxTransport,
 }
 
@@ -73,12 +77,17 @@ impl Dialer {
         let answers = futures::future::try_join3(asked.0, asked.1, asked.2);
         let (endpoint, vsn, transport) = (self.endpoint.clone(), self.vsn.clone(), self.transport.clone());
         let mut headers = self.headers.clone();
+        #[cfg(feature = "websocket")]
+        let http = self.http.clone();
         let attempt = async move {
             let (params, token, mut more) = answers.await?;
             more.values_mut().for_each(|value| value.set_sensitive(true));
             let url = endpoint.with_params(&params).map_err(|error| Failure::from(ConnectError::Build(error)))?;
             headers.extend(more);
-            transport.dial(Dial::new(url, headers, vsn, token)).await.map_err(Failure::from)
+            let dial = Dial::new(url, headers, vsn, token);
+            #[cfg(feature = "websocket")]
+            let dial = Dial { http, ..dial };
+            transport.dial(dial).await.map_err(Failure::from)
         };
         Box::pin(AssertUnwindSafe(attempt).catch_unwind().map(|outcome| {
             outcome.unwrap_or_else(|_| Err(ConnectError::transport("the transport panicked while dialing").into()))

@@ -23,6 +23,12 @@ pub enum BuildError {
     /// The params have a form that a query string cannot carry.
     #[error("the params cannot be sent: {0}")]
     Params(Arc<str>),
+    /// A certificate or key cannot be used, or there is no TLS in this build, or no certificate in this system.
+    #[error("secure connections cannot be made: {0}")]
+    Tls(Arc<str>),
+    /// A proxy cannot be used: its URL is none, or it is one of SOCKS.
+    #[error("the proxy cannot be used: {0}")]
+    Proxy(Arc<str>),
     /// No transport was given, and the crate was built without one of its own.
     #[error("no transport: enable the feature `websocket`, or give one with `transport(..)`")]
     NoTransport,
@@ -41,19 +47,22 @@ pub enum ConnectError {
     Build(BuildError),
     /// The server, or something before it, refused the handshake. It is all here: status, headers, body.
     Refused(Box<Refusal>),
+    /// The proxy refused to open a way to the server. It is all here: status, headers, body.
+    ProxyRefused(Box<Refusal>),
     /// The auth token was offered as a subprotocol and the server did not answer it.
     SubprotocolUnanswered,
-    /// The answer to the handshake is not a WebSocket's, or not even HTTP.
+    /// The answer to the handshake is not a WebSocket's, or cannot be read as HTTP.
     Handshake(Arc<str>),
-    /// The host's name does not resolve to an address.
+    /// The host's name, or that of a proxy, does not resolve to an address.
     Unresolved(Source),
-    /// The host cannot be reached: nothing listens at the port, there is no route, no network.
+    /// The host, or a proxy, cannot be reached: nothing listens at the port, there is no route, no network.
     /// [`io_kind`](Self::io_kind) says which.
     Unreachable(Source),
     /// The connection was made and ended within the handshake, before the answer was whole. A refusal whose body alone
     /// was cut is a `Refused`, with as much of it as came.
     HandshakeCut(Source),
-    /// The server's certificate does not verify.
+    /// The certificate of the server, or of a proxy, does not verify. The error says why: its issuer is not known, it
+    /// is for another host, it has expired, ..
     Certificate(Source),
     /// The attempt took longer than the connect timeout.
     Timeout,
@@ -95,6 +104,7 @@ impl fmt::Display for ConnectError {
         match self {
             ConnectError::Build(error) => error.fmt(f),
             ConnectError::Refused(refusal) => refusal.fmt(f),
+            ConnectError::ProxyRefused(refusal) => refusal.fmt_of_proxy(f),
             ConnectError::SubprotocolUnanswered => f.write_str(
                 "the server did not accept the auth token's subprotocol: set `auth_token: true` on the socket in its \
                  endpoint (Phoenix 1.8 or later)",
@@ -142,7 +152,7 @@ impl From<BuildError> for ConnectError {
     }
 }
 
-/// What the server answered to a refused handshake.
+/// What a server answered to a refused handshake, or a proxy to `CONNECT`.
 #[derive(Clone)]
 pub struct Refusal {
     status: StatusCode,
@@ -180,6 +190,17 @@ impl Refusal {
         }
         let [after, now] = [after, self.header(DATE)?].map(httpdate::parse_http_date);
         Some(after.ok()?.duration_since(now.ok()?).unwrap_or_default())
+    }
+
+    fn fmt_of_proxy(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the proxy refused the connection with HTTP {}", self.status)?;
+        f.write_str(match self.status.as_u16() {
+            407 => ": it asks for a user and a password, or does not accept these",
+            403 => ": it lets nobody through to this server",
+            502 | 504 => ": it did not reach the server",
+            429 | 503 => ": it asks to come back later",
+            _ => "",
+        })
     }
 
     fn header(&self, name: HeaderName) -> Option<&str> {

@@ -14,9 +14,9 @@ fn reply() -> Reply {
     Reply::new("error", Payload::from_raw(r#"{"reason":"full"}"#, false))
 }
 
-fn refused(status: u16) -> ConnectError {
+fn refusal(status: u16) -> Box<Refusal> {
     let headers = HeaderMap::from_iter([(http::header::SET_COOKIE, SECRET.parse().unwrap())]);
-    ConnectError::Refused(Box::new(Refusal::new(StatusCode::from_u16(status).unwrap(), headers, SECRET)))
+    Box::new(Refusal::new(StatusCode::from_u16(status).unwrap(), headers, SECRET))
 }
 
 fn closed(reason: &str) -> ConnectError {
@@ -53,6 +53,8 @@ fn every() -> Vec<Box<dyn StdError>> {
         build(),
         BuildError::Header("a newline".into()),
         BuildError::Params("a number".into()),
+        BuildError::Tls("a root certificate is neither PEM nor DER".into()),
+        BuildError::Proxy("it has no host".into()),
         BuildError::NoTransport,
         BuildError::NoRuntime,
     ];
@@ -98,7 +100,10 @@ fn every() -> Vec<Box<dyn StdError>> {
         errors.into_iter().map(|error| Box::new(error) as Box<dyn StdError>)
     }
     boxed(connect)
-        .chain(boxed([200, 301, 401, 403, 404, 429, 500, 502, 503].map(refused)))
+        .chain(boxed(
+            [200, 301, 401, 403, 404, 429, 500, 502, 503].map(|status| ConnectError::Refused(refusal(status))),
+        ))
+        .chain(boxed([301, 403, 407, 429, 502, 503].map(|status| ConnectError::ProxyRefused(refusal(status)))))
         .chain(boxed(build))
         .chain(boxed(join))
         .chain(boxed(not_sent))

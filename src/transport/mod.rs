@@ -2,6 +2,8 @@
 
 mod connection;
 mod dial;
+#[cfg(feature = "websocket")]
+mod http;
 pub mod memory;
 #[cfg(feature = "websocket")]
 mod websocket;
@@ -12,6 +14,8 @@ use bytes::Bytes;
 
 pub use connection::Connection;
 pub use dial::Dial;
+#[cfg(feature = "websocket")]
+pub use http::Http;
 #[cfg(feature = "websocket")]
 pub use websocket::WebSocket;
 

@@ -92,6 +92,34 @@ fn a_closure_that_says_stop_stops() {
     assert_eq!(sim.dials(), [0]);
 }
 
+#[test]
+fn a_proxy_that_wants_other_credentials_stops_and_its_other_refusals_are_tried_again() {
+    let by_proxy = |status| match refused(status) {
+        ConnectError::Refused(refusal) => ConnectError::ProxyRefused(refusal),
+        other => other,
+    };
+    // What is dynamic is for the server.
+    assert!(stops(config(), by_proxy(407)));
+    assert!(stops(Config { dynamic: true, ..config() }, by_proxy(407)));
+    for status in [302, 400, 401, 403, 404, 429, 500, 502, 503, 504] {
+        assert!(!stops(config(), by_proxy(status)), "{status}");
+    }
+    // From a server it says nothing.
+    assert!(!stops(config(), refused(407)));
+}
+
+// T-23
+#[test]
+fn a_proxys_retry_after_is_obeyed_too() {
+    for status in [429, 503] {
+        let ConnectError::Refused(refusal) = refused_for(status, 7) else { panic!("refused") };
+        let mut sim = Sim::new();
+        sim.connect();
+        sim.dial_fails(ConnectError::ProxyRefused(refusal));
+        assert_eq!(wait(&sim), ms(7_000));
+    }
+}
+
 // T-23
 #[test]
 fn retry_after_is_obeyed_up_to_five_minutes() {
