@@ -149,7 +149,7 @@ pub(crate) fn happened(what: &Telemetry) {
 
 fn failed(attempt: u32, cause: &Arc<ConnectError>) {
     let status = match &**cause {
-        ConnectError::Refused(refusal) => Some(refusal.status().as_u16()),
+        ConnectError::Refused(refusal) | ConnectError::ProxyRefused(refusal) => Some(refusal.status().as_u16()),
         ConnectError::Closed => return debug!(target: TRANSPORT, attempt, "gave up connecting"),
         _ => None,
     };

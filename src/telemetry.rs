@@ -96,7 +96,7 @@ impl Telemetry {
                 _ => 0,
             },
             Telemetry::Failed { cause, .. } | Telemetry::Stopped { cause } => match &**cause {
-                ConnectError::Refused(refusal) => refusal.body().len(),
+                ConnectError::Refused(refusal) | ConnectError::ProxyRefused(refusal) => refusal.body().len(),
                 _ => 0,
             },
             _ => 0,

@@ -8,6 +8,40 @@ use crate::{
     socket::secret_url,
 };
 
+/// Proxies and certificates that cannot be used.
+#[cfg(feature = "websocket")]
+fn unusable() -> Vec<phoenix_streams::Http> {
+    use phoenix_streams::Http;
+
+    use crate::planted::PROXY;
+
+    let by = |url: String| Http::default().proxy(url);
+    let proxies = vec![
+        by(format!("socks5://ann:{}@proxy:1080", PROXY.text)),
+        by(format!("http://ann:{}@proxy:99999", PROXY.text)),
+        by(format!("http://ann:{}@a b:80", PROXY.text)),
+        by("http://proxy:1".to_owned()).proxy_credentials("a:n", PROXY.text),
+    ];
+    #[cfg(feature = "rustls")]
+    let proxies = [proxies, unusable_keys()].concat();
+    proxies
+}
+
+#[cfg(feature = "rustls")]
+fn unusable_keys() -> Vec<phoenix_streams::Http> {
+    use phoenix_streams::Http;
+
+    use crate::planted::KEY;
+
+    let key = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", KEY.text);
+    vec![
+        Http::default().client_certificate(&key, &key),
+        Http::default().client_certificate("", KEY.text),
+        Http::default().root_certificate(KEY.text),
+        Http::default().tls_config(KEY.text),
+    ]
+}
+
 // U-18, DEV-3, T-29
 #[tokio::test]
 async fn t_29_no_secret_is_shown_by_what_cannot_be_built() {
@@ -35,6 +69,13 @@ async fn t_29_no_secret_is_shown_by_what_cannot_be_built() {
     .collect();
     assert_eq!(bad.len(), 12);
     for builder in bad {
+        shown.debug("a builder", &builder);
+        shown.error("building it", &builder.driver().unwrap_err());
+    }
+    #[cfg(feature = "websocket")]
+    for http in unusable() {
+        shown.debug("how HTTP is spoken", &http);
+        let builder = with(&good).http(http);
         shown.debug("a builder", &builder);
         shown.error("building it", &builder.driver().unwrap_err());
     }

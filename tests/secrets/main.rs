@@ -4,10 +4,23 @@
 //! is shown meanwhile, and all that is logged at the finest level by this crate and those below it, is searched.
 
 mod build;
+#[cfg(feature = "rustls")]
+#[path = "../network/certificates.rs"]
+#[allow(dead_code, reason = "another test file uses the rest")]
+mod certificates;
+#[cfg(feature = "websocket")]
+#[path = "../network/connect_proxy.rs"]
+#[allow(dead_code, reason = "another test file uses the rest")]
+mod connect_proxy;
+#[cfg(feature = "rustls")]
+#[path = "../network/front.rs"]
+mod front;
 mod memory;
 #[cfg(feature = "websocket")]
 mod network;
 mod planted;
+#[cfg(feature = "websocket")]
+mod proxy;
 #[cfg(feature = "websocket")]
 #[path = "../support/raw.rs"]
 mod raw;
@@ -15,3 +28,5 @@ mod raw;
 mod recorder;
 mod shown;
 mod socket;
+#[cfg(feature = "rustls")]
+mod tls;

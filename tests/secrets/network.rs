@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use phoenix_streams::{
-    WebSocket, json,
+    Http, WebSocket, json,
     testing::{Response, Server},
 };
 
@@ -14,7 +14,7 @@ use crate::{
     socket::{Given, Nosy, describe, live},
 };
 
-async fn server(auth_token: bool) -> Server {
+pub(crate) async fn server(auth_token: bool) -> Server {
     Server::builder()
         .auth_token(auth_token)
         .join("room:refused", |_, _| async { Err(json!({ "reason": "banned" })) })
@@ -30,8 +30,14 @@ async fn server(auth_token: bool) -> Server {
 }
 
 async fn run(shown: &Shown, case: &str, url: &str, given: Given) -> bool {
+    run_by(shown, case, url, given, Http::default().no_proxy()).await
+}
+
+pub(crate) async fn run_by(shown: &Shown, case: &str, url: &str, given: Given, http: Http) -> bool {
+    shown.debug(case, &http);
     // Long enough for whatever fails by itself, and for nothing else.
     let builder = describe(url, given)
+        .http(http)
         .connect_timeout(Duration::from_millis(500))
         .transport(Nosy(WebSocket::default(), shown.clone()));
     live(shown, &format!("{case}, {given:?}"), builder).await

@@ -18,8 +18,29 @@ pub(crate) const JOIN: Secret = Secret::new("the payload of a join", "kX7joinQ2v
 pub(crate) const JOIN_GIVEN: Secret = Secret::new("the payload of a join by a closure", "kX7rejoinQ2v {\"[");
 pub(crate) const PUSH: Secret = Secret::new("the payload of a push", "kX7pushQ2v {\"[");
 
-pub(crate) const ALL: [Secret; 12] =
-    [PARAMS, PARAMS_GIVEN, QUERY, USERINFO, TOKEN, TOKEN_GIVEN, HEADER, HEADER_GIVEN, PANIC, JOIN, JOIN_GIVEN, PUSH];
+pub(crate) const PROXY: Secret = Secret::new("the credentials of a proxy in its URL", "kX7proxyQ2v");
+pub(crate) const PROXY_GIVEN: Secret = Secret::new("the credentials of a proxy", "kX7tunnelQ2v /?&=+%");
+pub(crate) const PROXY_NAMED: Secret = Secret::new("the credentials of a proxy of the system", "kX7systemQ2v");
+pub(crate) const KEY: Secret = Secret::new("the key of a client certificate", "kX7pemQ2v");
+
+pub(crate) const ALL: [Secret; 16] = [
+    PARAMS,
+    PARAMS_GIVEN,
+    QUERY,
+    USERINFO,
+    TOKEN,
+    TOKEN_GIVEN,
+    HEADER,
+    HEADER_GIVEN,
+    PANIC,
+    JOIN,
+    JOIN_GIVEN,
+    PUSH,
+    PROXY,
+    PROXY_GIVEN,
+    PROXY_NAMED,
+    KEY,
+];
 
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) struct Secret {

@@ -35,6 +35,14 @@ impl Shown {
         }
     }
 
+    /// Nor is this text, in any of it or in any log.
+    #[cfg(feature = "rustls")]
+    pub(crate) fn holds_no(&self, text: &str) {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        assert!(all.iter().all(|(_, shown)| !shown.contains(text)), "{text} is shown");
+        assert!(logged().iter().all(|line| !line.to_string().contains(text)), "{text} is logged");
+    }
+
     /// None of the secrets is in any of it, nor in any log.
     pub(crate) fn holds_none(&self) {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -6,6 +6,7 @@ mod no_proxy;
 use std::{fmt, sync::Arc};
 
 use super::{Target, proxy::Proxy};
+use crate::log::TRANSPORT;
 
 /// Where variables are looked up.
 #[derive(Clone)]
@@ -41,7 +42,7 @@ impl Variables {
         match Proxy::parse(&text) {
             Ok(proxy) => Some(proxy),
             Err(error) => {
-                tracing::warn!(variable = name, %error, "a variable of the system is skipped");
+                tracing::warn!(target: TRANSPORT, variable = name, %error, "a variable of the system is skipped");
                 None
             }
         }
