@@ -22,21 +22,23 @@ fn unusable() -> Vec<phoenix_streams::Http> {
         by(format!("http://ann:{}@a b:80", PROXY.text)),
         by("http://proxy:1".to_owned()).proxy_credentials("a:n", PROXY.text),
     ];
-    #[cfg(feature = "rustls")]
+    #[cfg(all(feature = "websocket", feature = "rustls"))]
     let proxies = [proxies, unusable_keys()].concat();
     proxies
 }
 
-#[cfg(feature = "rustls")]
+#[cfg(all(feature = "websocket", feature = "rustls"))]
 fn unusable_keys() -> Vec<phoenix_streams::Http> {
     use phoenix_streams::Http;
 
-    use crate::planted::KEY;
+    use crate::{certificates::Authority, planted::KEY};
 
+    let chain = Authority::new().client().chain;
     let key = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", KEY.text);
     vec![
         Http::default().client_certificate(&key, &key),
-        Http::default().client_certificate("", KEY.text),
+        Http::default().client_certificate(&chain, &key),
+        Http::default().client_certificate(&chain, KEY.text),
         Http::default().root_certificate(KEY.text),
         Http::default().tls_config(KEY.text),
     ]

@@ -4,7 +4,7 @@
 //! is shown meanwhile, and all that is logged at the finest level by this crate and those below it, is searched.
 
 mod build;
-#[cfg(feature = "rustls")]
+#[cfg(all(feature = "websocket", feature = "rustls"))]
 #[path = "../network/certificates.rs"]
 #[allow(dead_code, reason = "another test file uses the rest")]
 mod certificates;
@@ -12,7 +12,7 @@ mod certificates;
 #[path = "../network/connect_proxy.rs"]
 #[allow(dead_code, reason = "another test file uses the rest")]
 mod connect_proxy;
-#[cfg(feature = "rustls")]
+#[cfg(all(feature = "websocket", feature = "rustls"))]
 #[path = "../network/front.rs"]
 mod front;
 mod memory;
@@ -28,5 +28,5 @@ mod raw;
 mod recorder;
 mod shown;
 mod socket;
-#[cfg(feature = "rustls")]
+#[cfg(all(feature = "websocket", feature = "rustls"))]
 mod tls;

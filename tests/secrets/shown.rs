@@ -36,7 +36,7 @@ impl Shown {
     }
 
     /// Nor is this text, in any of it or in any log.
-    #[cfg(feature = "rustls")]
+    #[cfg(all(feature = "websocket", feature = "rustls"))]
     pub(crate) fn holds_no(&self, text: &str) {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         assert!(all.iter().all(|(_, shown)| !shown.contains(text)), "{text} is shown");
