@@ -1,12 +1,18 @@
 //! Whatever says no to a handshake, the server or the way to it: what is told of it, and what comes next (law 9).
 
+#[cfg(feature = "rustls")]
+#[allow(dead_code, reason = "another test file uses the rest")]
+#[path = "network/certificates.rs"]
+mod certificates;
 #[path = "support/raw.rs"]
 mod raw;
 
 use std::{io::ErrorKind, sync::Arc, time::Duration};
 
-use phoenix_streams::{Backoff, Builder, ConnectError, Socket, Status, json, testing::Server};
+use phoenix_streams::{Backoff, Builder, ConnectError, Http, Socket, Status, json, testing::Server};
 
+#[cfg(feature = "rustls")]
+use certificates::Authority;
 use raw::{Raw, closed_port, page};
 
 /// What the backoff says after a first failure: long enough for the wait to be seen.
@@ -22,7 +28,8 @@ enum Next {
 use Next::{Stops, Waits};
 
 fn builder(url: &str) -> Builder {
-    Socket::builder(url).reconnect(Backoff::steps([Duration::from_secs(STEP)]).jitter(false))
+    let step = Backoff::steps([Duration::from_secs(STEP)]).jitter(false);
+    Socket::builder(url).reconnect(step).http(Http::default().no_proxy())
 }
 
 /// The first failure, and what came of it.
@@ -133,7 +140,9 @@ async fn a_connection_that_ends_inside_the_handshake_is_told_apart() {
 async fn a_connection_that_ends_inside_the_handshake_of_tls_is_one_too() {
     for read in [1, 16_384] {
         let server = Raw::reads(read).await;
-        let (cause, next) = both(|| builder(&format!("wss://{}/socket", server.address))).await;
+        let url = format!("wss://{}/socket", server.address);
+        let http = Http::default().no_proxy().no_system_roots().root_certificate(Authority::new().pem());
+        let (cause, next) = both(|| builder(&url).http(http.clone())).await;
         assert!(matches!(*cause, ConnectError::HandshakeCut(_)), "{cause:?}");
         assert_eq!(next, [Waits(STEP), Waits(STEP)]);
     }
