@@ -11,8 +11,11 @@ use crate::{
     planted::{JOIN, PUSH},
     raw::{Raw, closed_port, page},
     shown::{Shown, logged, recorder},
-    socket::{Given, Nosy, describe, live},
+    socket::{Fault, Given, Nosy, describe, live},
 };
+
+/// A case that is this one ends with the connect timeout.
+pub(crate) const SILENCE: &str = "silence";
 
 pub(crate) async fn server(auth_token: bool) -> Server {
     Server::builder()
@@ -35,11 +38,11 @@ async fn run(shown: &Shown, case: &str, url: &str, given: Given) -> bool {
 
 pub(crate) async fn run_by(shown: &Shown, case: &str, url: &str, given: Given, http: Http) -> bool {
     shown.debug(case, &http);
-    // Long enough for whatever fails by itself, and for nothing else.
-    let builder = describe(url, given)
-        .http(http)
-        .connect_timeout(Duration::from_millis(500))
-        .transport(Nosy(WebSocket::default(), shown.clone()));
+    // What never answers is soon given up, and nothing else.
+    let never = case == SILENCE || matches!(given, Given::Failing(_, Fault::NeverReady));
+    let patience = if never { Duration::from_millis(200) } else { Duration::from_secs(20) };
+    let builder =
+        describe(url, given).http(http).connect_timeout(patience).transport(Nosy(WebSocket::default(), shown.clone()));
     live(shown, &format!("{case}, {given:?}"), builder).await
 }
 
@@ -110,7 +113,7 @@ async fn failing() -> Vec<(&'static str, Place)> {
         places.push((case, Place::Raw(Raw::answers(answer).await)));
     }
     places.push(("a reset", Place::Raw(Raw::resets().await)));
-    places.push(("silence", Place::Raw(Raw::is_silent().await)));
+    places.push((SILENCE, Place::Raw(Raw::is_silent().await)));
     places.push(("the token is not asked for", Place::Server(server(false).await)));
     places.push(("a closed port", Place::At(format!("ws://{}/socket", closed_port().await))));
     places.push(("no such host", Place::At("ws://nowhere.invalid/socket".into())));

@@ -7,7 +7,7 @@ use phoenix_streams::{Http, testing::Server};
 
 use crate::{
     connect_proxy::ConnectProxy,
-    network::{run_by, server},
+    network::{SILENCE, run_by, server},
     planted::{PROXY, PROXY_GIVEN, PROXY_NAMED, Secret},
     raw::{Raw, closed_port},
     shown::{Shown, recorder},
@@ -78,9 +78,13 @@ async fn t_29_no_secret_is_shown_by_sockets_behind_a_proxy() {
         }
     }
     let silent = Raw::is_silent().await;
-    for address in [closed_port().await, silent.address.clone(), "nowhere.invalid:1".into()] {
+    for (case, address) in [
+        (SILENCE, silent.address.clone()),
+        ("a closed port", closed_port().await),
+        ("no such host", "nowhere.invalid:1".into()),
+    ] {
         for http in WAYS {
-            assert!(!run_by(&shown, &address, URL, Given::Values, http(&address)).await, "{address}");
+            assert!(!run_by(&shown, case, URL, Given::Values, http(&address)).await, "{case}");
         }
     }
     shown.holds_none();
