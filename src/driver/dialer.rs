@@ -1,8 +1,17 @@
 //! One attempt to connect: the user's closures are asked, then the transport dials.
 
-use std::{future::Future, panic::AssertUnwindSafe, pin::Pin, sync::Arc};
+use std::{
+    future::{Future, poll_fn},
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::Arc,
+    task::Poll,
+};
 
-use futures::FutureExt;
+use futures::{
+    FutureExt,
+    future::{MaybeDone, maybe_done},
+};
 use http::HeaderMap;
 
 #[cfg(feature = "websocket")]
@@ -37,6 +46,7 @@ pub(crate) struct Dialer {
 }
 
 /// Why an attempt failed, and whether a closure said not to try again.
+#[derive(Clone)]
 pub(crate) struct Failure {
     pub(crate) cause: ConnectError,
     pub(crate) stop: bool,
@@ -73,8 +83,7 @@ impl Dialer {
     }
 
     pub(crate) fn dial(&mut self) -> Dialing {
-        let asked = (self.params.ask("params"), self.token.ask("token"), self.more_headers.ask("headers"));
-        let answers = futures::future::try_join3(asked.0, asked.1, asked.2);
+        let answers = all(self.params.ask("params"), self.token.ask("token"), self.more_headers.ask("headers"));
         let (endpoint, vsn, transport) = (self.endpoint.clone(), self.vsn.clone(), self.transport.clone());
         let mut headers = self.headers.clone();
         #[cfg(feature = "websocket")]
@@ -92,6 +101,36 @@ impl Dialer {
         Box::pin(AssertUnwindSafe(attempt).catch_unwind().map(|outcome| {
             outcome.unwrap_or_else(|_| Err(ConnectError::transport("the transport panicked while dialing").into()))
         }))
+    }
+}
+
+type Answer<T> = BoxFuture<Result<T, Failure>>;
+
+/// All answers; or a failure as soon as there is one, and of several the one that says not to try again.
+async fn all<A, B, C>(one: Answer<A>, two: Answer<B>, three: Answer<C>) -> Result<(A, B, C), Failure> {
+    let (mut one, mut two, mut three) = (maybe_done(one), maybe_done(two), maybe_done(three));
+    poll_fn(|cx| {
+        let ready = [one.poll_unpin(cx), two.poll_unpin(cx), three.poll_unpin(cx)];
+        let failures = [failed(&one), failed(&two), failed(&three)].into_iter().flatten();
+        match failures.min_by_key(|failure| !failure.stop) {
+            Some(failure) => Poll::Ready(Err(failure)),
+            None if ready.iter().all(Poll::is_ready) => Poll::Ready(Ok(())),
+            None => Poll::Pending,
+        }
+    })
+    .await?;
+    Ok((answer(one)?, answer(two)?, answer(three)?))
+}
+
+fn failed<T>(asked: &MaybeDone<Answer<T>>) -> Option<Failure> {
+    let MaybeDone::Done(answer) = asked else { return None };
+    answer.as_ref().err().cloned()
+}
+
+fn answer<T>(asked: MaybeDone<Answer<T>>) -> Result<T, Failure> {
+    match asked {
+        MaybeDone::Done(answer) => answer,
+        _ => unreachable!("all have answered"),
     }
 }
 

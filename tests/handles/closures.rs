@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// How many attempts go wrong before one does not.
 const FAULTY: usize = 2;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
     Params,
     Token,
@@ -199,6 +199,36 @@ async fn t_24_stop_ends_the_attempts_whichever_closure_says_it() {
         assert!(is_told(kind, Fault::Stops, &socket.connect().await.unwrap_err()));
         let (connected, _server) = tokio::join!(socket.connect(), peer.accept());
         connected.unwrap();
+    }
+}
+
+/// Every pair of closures, one with each of these faults.
+fn pairs(one: Fault, other: Fault) -> impl Iterator<Item = (Kind, Builder, memory::Peer)> {
+    let pairs = KINDS.into_iter().flat_map(|first| KINDS.map(|second| (first, second)));
+    pairs.filter(|(first, second)| first != second).map(move |(first, second)| {
+        let (transport, peer) = memory::pair();
+        let builder = Closure::new(one).given_to(builder(transport).connect_timeout(PATIENCE), first);
+        (first, Closure::new(other).given_to(builder, second), peer)
+    })
+}
+
+// T-24, T-21
+#[tokio::test(start_paused = true)]
+async fn t_24_stop_counts_more_than_what_another_closure_fails_with() {
+    for (kind, builder, _peer) in pairs(Fault::Stops, Fault::Fails) {
+        let failed = builder.connect().await.unwrap_err();
+        assert!(is_told(kind, Fault::Stops, &failed), "{kind:?}: {failed:?}");
+    }
+}
+
+// T-24
+#[tokio::test(start_paused = true)]
+async fn t_24_a_closure_that_fails_does_not_wait_for_another() {
+    for (kind, builder, _peer) in pairs(Fault::Fails, Fault::NeverReady) {
+        let begun = Instant::now();
+        let failed = builder.connect().timeout(Duration::from_millis(1)).await.unwrap_err();
+        assert!(is_told(kind, Fault::Fails, &failed), "{kind:?}: {failed:?}");
+        assert_eq!(begun.elapsed(), Duration::from_millis(1));
     }
 }
 
