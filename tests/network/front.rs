@@ -18,6 +18,8 @@ use tokio_rustls::{
 
 use crate::certificates::{Authority, Issued};
 
+const H2: &[u8] = b"h2";
+
 /// Where TLS is spoken in front of this address. Whoever `clients` names has to be shown a certificate of it.
 pub(crate) async fn front(behind: SocketAddr, certificate: &Issued, clients: Option<&Authority>) -> SocketAddr {
     let acceptor = TlsAcceptor::from(Arc::new(config(certificate, clients)));
@@ -33,6 +35,8 @@ pub(crate) async fn front(behind: SocketAddr, certificate: &Issued, clients: Opt
 
 async fn serve(acceptor: TlsAcceptor, stream: TcpStream, behind: SocketAddr) {
     match acceptor.accept(stream).into_fallible().await {
+        // One that may speak HTTP/2 does, and knows no WebSocket then.
+        Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(H2) => {}
         Ok(mut stream) => {
             let mut server = TcpStream::connect(behind).await.unwrap();
             let _ = copy_bidirectional(&mut stream, &mut server).await;
@@ -57,5 +61,8 @@ fn config(certificate: &Issued, clients: Option<&Authority>) -> ServerConfig {
         }
     };
     let chain = CertificateDer::pem_slice_iter(certificate.chain.as_bytes()).map(Result::unwrap).collect();
-    config.with_single_cert(chain, PrivateKeyDer::from_pem_slice(certificate.key.as_bytes()).unwrap()).unwrap()
+    let key = PrivateKeyDer::from_pem_slice(certificate.key.as_bytes()).unwrap();
+    let mut config = config.with_single_cert(chain, key).unwrap();
+    config.alpn_protocols = vec![H2.to_vec(), b"http/1.1".to_vec()];
+    config
 }
