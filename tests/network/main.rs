@@ -6,7 +6,6 @@ mod connect_proxy;
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod front;
 mod proxy;
-mod secrets;
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod tls;
 
