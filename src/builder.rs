@@ -127,7 +127,24 @@ impl Builder {
 
     /// Params from a closure that is asked before every attempt. An error is a failed attempt, tried again by the
     /// backoff; wrapped in [`Stop`](crate::Stop) it stops the socket. A panic is an error. The connect timeout covers
-    /// it: a future that is not ready by then is dropped.
+    /// it: a future that is not ready by then is dropped. They take the place of those given as values.
+    ///
+    /// What the closure captures is cloned for each future that it makes:
+    ///
+    /// ```
+    /// use std::sync::{Arc, Mutex};
+    /// use phoenix_streams::{Socket, json};
+    ///
+    /// let session = Arc::new(Mutex::new("abc".to_owned()));
+    /// let builder = Socket::builder("wss://example.org/socket").params_with(move || {
+    ///     let session = session.clone();
+    ///     async move {
+    ///         let session = session.lock().map_err(|_| "poisoned")?.clone();
+    ///         Ok(json!({ "session": session }))
+    ///     }
+    /// });
+    /// # drop(builder);
+    /// ```
     pub fn params_with<F, Fut, P>(mut self, mut params: F) -> Self
     where
         F: FnMut() -> Fut + Send + 'static,
@@ -231,8 +248,9 @@ impl Builder {
     /// of yours said [`Stop`](crate::Stop).
     ///
     /// Usual is [`Retry::Stop`] for what cannot heal by itself: 401 and 403 while params, token and headers are values,
-    /// an unanswered auth subprotocol, a certificate that does not verify. 429 and 503 come back no sooner than their
-    /// `Retry-After`, at most 5 min; a close with 1000 no sooner than after 1 s; all else by the backoff.
+    /// an unanswered auth subprotocol, a certificate that does not verify, a proxy's 407, and what cannot be built. 429
+    /// and 503 come back no sooner than their `Retry-After`, at most 5 min; a close with 1000 no sooner than after 1 s; all
+    /// else by the backoff.
     ///
     /// ```
     /// use std::time::Duration;

@@ -110,6 +110,7 @@ pub use operation::{Cast, Close, Connect, Connecting, Disconnect, Join, Leave, P
 pub use payload::{Binary, IntoPayload, Payload};
 pub use policy::Retry;
 pub use serde_json::{Value, json};
+#[doc(inline)]
 pub use serializer::{Envelope, Serializer, V2};
 pub use socket::Socket;
 pub use stats::Stats;
@@ -118,8 +119,10 @@ pub use streams::{
     EventSink, Events, EventsAs, Joins, Latest, Lossy, Messages, MessagesAs, SocketMessages, TelemetryStream,
 };
 pub use telemetry::Telemetry;
+#[doc(inline)]
 pub use transport::{BoxTransport, Transport};
 #[cfg(feature = "websocket")]
+#[doc(inline)]
 pub use transport::{Http, WebSocket};
 
 #[cfg(doctest)]

@@ -131,6 +131,7 @@ pub(crate) fn happened(what: &Telemetry) {
         Telemetry::Joining { topic } => debug!(target: CHANNEL, topic = &**topic, "joining"),
         Telemetry::Joined { topic, took } => debug!(target: CHANNEL, topic = &**topic, ?took, "joined"),
         Telemetry::Errored { topic, cause } => errored(topic, cause),
+        Telemetry::Rejoining { topic, delay } => debug!(target: CHANNEL, topic = &**topic, ?delay, "waiting to rejoin"),
         Telemetry::ChannelClosed { topic, cause } => {
             let reason = match cause {
                 ChannelClosed::Left => "left",

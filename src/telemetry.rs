@@ -72,6 +72,13 @@ pub enum Telemetry {
         /// Why.
         cause: NotJoined,
     },
+    /// The channel will be joined again, behind a crash, a join that came to nothing, or a closure that failed.
+    Rejoining {
+        /// The topic.
+        topic: Topic,
+        /// How long it waits, if the connection stays; on a new one it joins at once.
+        delay: Duration,
+    },
     /// A channel was left or closed.
     ChannelClosed {
         /// The topic.

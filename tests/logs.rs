@@ -229,6 +229,7 @@ async fn g_3_what_becomes_of_a_channel_is_logged() {
         quiet(bed.logged().await),
         [
             "WARN channel error topic=room:1 reason=crashed",
+            "DEBUG channel waiting to rejoin topic=room:1 delay=1s",
             "DEBUG channel joining topic=room:1",
             "WARN channel error topic=room:1 reason=refused status=error",
         ]
@@ -257,6 +258,7 @@ async fn g_3_what_becomes_of_a_channel_is_logged() {
             "DEBUG channel joining topic=room:1",
             "DEBUG channel leaving topic=room:1 join_ref=7",
             "WARN channel error topic=room:1 reason=timeout",
+            "DEBUG channel waiting to rejoin topic=room:1 delay=1s",
             "DEBUG channel joining topic=room:1",
             "DEBUG channel joined topic=room:1 took=0ns",
             "DEBUG channel leaving topic=room:1 join_ref=9",

@@ -36,6 +36,13 @@ impl DecodeError {
     }
 }
 
+impl DecodeError {
+    /// Without the words around it.
+    fn why(&self) -> &dyn fmt::Display {
+        &self.0
+    }
+}
+
 impl fmt::Debug for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "EncodeError({})", self.0)

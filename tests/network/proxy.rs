@@ -1,8 +1,9 @@
 //! Through a proxy: from the builder, from the system's variables, and not at all.
 
-use std::time::Duration;
+use std::{future::ready, time::Duration};
 
-use phoenix_streams::{Backoff, BuildError, ConnectError, Http, Socket, Status};
+use futures::StreamExt;
+use phoenix_streams::{Backoff, BuildError, ConnectError, Http, Socket, Status, Telemetry};
 use tokio::net::TcpListener;
 
 use crate::{address, alone, attempt, connect_proxy::ConnectProxy, once, server};
@@ -119,11 +120,17 @@ async fn what_the_proxy_refuses_for_now_is_tried_again() {
         proxy.answer_next(answer);
         let quickly = Backoff::steps([Duration::from_millis(1)]);
         let http = Http::default().proxy(proxy.url());
-        let socket = Socket::builder(URL).http(http).reconnect(quickly).start().unwrap();
-        let waiting = socket.status().wait_for(|status| matches!(status, Status::Waiting { .. })).await;
-        let Some(Status::Waiting { cause, .. }) = waiting else { panic!("{waiting:?}") };
+        let socket = Socket::builder(URL).http(http).reconnect(quickly).idle().unwrap();
+        // What lasts a millisecond would be missed in the status.
+        let failed = socket.telemetry().filter_map(|told| async {
+            match told {
+                Ok(Telemetry::Failed { cause, .. }) => Some(cause),
+                _ => None,
+            }
+        });
+        socket.connect().await.unwrap();
+        let cause = std::pin::pin!(failed).next().await.unwrap();
         assert!(matches!(&*cause, ConnectError::ProxyRefused(refusal) if refusal.status() == status), "{cause:?}");
-        assert!(socket.status().wait_for(Status::is_connected).await.is_some());
     }
 }
 
@@ -132,11 +139,12 @@ async fn after_a_break_it_is_asked_again() {
     let server = server().await;
     let proxy = ConnectProxy::start(address(&server), None).await;
     let http = Http::default().proxy(proxy.url());
-    let socket = Socket::builder(URL).http(http).connect().await.unwrap();
+    let socket = Socket::builder(URL).http(http).idle().unwrap();
+    let opened = socket.telemetry().filter(|told| ready(matches!(told, Ok(Telemetry::Opened { .. }))));
+    socket.connect().await.unwrap();
+    server.wait_for_connections(1).await;
     server.drop_connections();
-    let mut status = socket.status();
-    assert!(status.wait_for(|status| !status.is_connected()).await.is_some());
-    assert!(status.wait_for(Status::is_connected).await.is_some());
+    assert_eq!(opened.take(2).count().await, 2);
     assert_eq!(proxy.asked().len(), 2);
 }
 

@@ -35,6 +35,13 @@ pub(super) fn untrusted(at: &Target<'_>, why: &str, error: impl Into<BoxError>) 
     ConnectError::Certificate(Arc::new(Failed { sentence: format!("{}: {why}", at.called()), error: error.into() }))
 }
 
+/// A host that answers, and not by TLS.
+#[cfg(feature = "rustls")]
+pub(super) fn not_tls(at: &Target<'_>, error: impl Into<BoxError>) -> ConnectError {
+    let sentence = format!("{}: no TLS is spoken there", at.called());
+    ConnectError::Transport(Arc::new(Failed { sentence, error: error.into() }))
+}
+
 /// A name that has no address.
 #[derive(Debug, thiserror::Error)]
 #[error("the name does not resolve")]

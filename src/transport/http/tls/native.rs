@@ -14,7 +14,9 @@ pub(super) fn connector(settings: &Settings) -> Result<TlsConnector, BuildError>
     // A server must not choose HTTP/2, which has no upgrades.
     builder.request_alpns(&["http/1.1"]).disable_built_in_roots(settings.no_system_roots);
     for root in &settings.roots {
-        for root in roots(root).ok_or_else(|| unusable("a root certificate cannot be used"))? {
+        for root in roots(root)
+            .ok_or_else(|| unusable("a root certificate is neither PEM nor DER: give its bytes, not its path"))?
+        {
             builder.add_root_certificate(root);
         }
     }

@@ -6,7 +6,7 @@ use rustls_platform_verifier::Verifier;
 use tokio_rustls::{
     TlsConnector,
     rustls::{
-        CertificateError, ClientConfig, Error, RootCertStore,
+        CertificateError, ClientConfig, Error, InvalidMessage, RootCertStore,
         client::{WebPkiServerVerifier, danger::ServerCertVerifier},
         crypto::{CryptoProvider, aws_lc_rs},
         pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
@@ -16,11 +16,17 @@ use tokio_rustls::{
 use super::{Settings, is_pem, unusable};
 use crate::{
     error::{BuildError, ConnectError},
-    transport::http::{ByteStream, Target, failed, failed::untrusted},
+    transport::http::{
+        ByteStream, Target, failed,
+        failed::{not_tls, untrusted},
+    },
 };
 
 /// What is spoken over TLS. A server must not choose HTTP/2, which has no upgrades.
 const ALPN: &[u8] = b"http/1.1";
+
+/// What DER of a certificate begins with.
+const SEQUENCE: u8 = 0x30;
 
 pub(super) fn connector(settings: &Settings) -> Result<TlsConnector, BuildError> {
     // Where two providers are compiled in and none is installed, rustls panics rather than choose.
@@ -73,8 +79,14 @@ fn finish(mut config: ClientConfig) -> TlsConnector {
 fn verifier(settings: &Settings, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, BuildError> {
     let mut roots = Vec::new();
     for root in &settings.roots {
-        let root = if is_pem(root) { certificates(root) } else { Some(vec![root.clone().into()]) };
-        roots.extend(root.ok_or_else(|| unusable("a root certificate is neither PEM nor DER"))?);
+        let read = match root.first() {
+            _ if is_pem(root) => certificates(root),
+            Some(&SEQUENCE) => Some(vec![root.clone().into()]),
+            _ => None,
+        };
+        roots.extend(
+            read.ok_or_else(|| unusable("a root certificate is neither PEM nor DER: give its bytes, not its path"))?,
+        );
     }
     if settings.no_system_roots {
         let mut store = RootCertStore::empty();
@@ -118,6 +130,7 @@ fn bad_root(error: Error) -> BuildError {
 fn refused(target: &Target<'_>, error: io::Error) -> ConnectError {
     match error.get_ref().and_then(|error| error.downcast_ref()) {
         Some(Error::InvalidCertificate(why)) => untrusted(target, &explain(why), error),
+        Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => not_tls(target, error),
         _ => failed(target, error),
     }
 }
