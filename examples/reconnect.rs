@@ -28,6 +28,7 @@ const TROUBLE: [Trouble; 4] = [
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let server = Server::builder().start().await?;
+    println!("telemetry, and at the right the status\n");
     println!("   -- the server is busy: it refuses with 503 and Retry-After: 1 --");
     server.refuse_next_with(Refuse::new(503).header("retry-after", "1"), 1);
 

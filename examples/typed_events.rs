@@ -64,7 +64,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     while let Some(seen) = all.next().await {
         match seen {
             Ok(Seen::Status(status)) => println!("the socket is {status:?}"),
-            Ok(Seen::Record(euros)) => println!("    a new record: {euros} euros"),
+            Ok(Seen::Record(euros)) => println!("    the highest bid so far: {euros} euros"),
             Ok(Seen::Auction(Auction::Bid(Bid { by, euros }))) => println!("{by} bids {euros} euros"),
             Ok(Seen::Auction(Auction::GoingOnce)) => println!("going once"),
             Ok(Seen::Auction(Auction::Unknown)) => println!("something that this program does not know"),

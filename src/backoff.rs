@@ -76,7 +76,8 @@ impl Backoff {
         Backoff { jitter: on, ..self }
     }
 
-    /// Gives up after this many tries in a row. No limit by default.
+    /// Gives up after this many delays in a row, each with its try behind it; a first attempt needs none. No limit by
+    /// default.
     pub fn limit(self, tries: u32) -> Self {
         Backoff { limit: Some(tries), ..self }
     }

@@ -6,12 +6,15 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 use tokio::sync::watch;
 
+#[cfg(feature = "websocket")]
+use crate::transport::Http;
 use crate::{
     backoff::Backoff,
     core::{Command, Config, Core, Instant},
-    driver::{Control, Dialer, Driver, Shared, Source},
+    driver::{Control, Dialer, Driver, Shared, Source, shared::fresh_id},
     endpoint::{Endpoint, query},
     error::{BoxError, BuildError, ConnectError, NotJoined},
+    log,
     operation::Connect,
     policy::{Policy, Retry},
     runtime,
@@ -34,6 +37,8 @@ pub struct Builder {
     headers: HeaderMap,
     more_headers: Source<HeaderMap>,
     transport: Option<BoxTransport>,
+    #[cfg(feature = "websocket")]
+    http: Http,
     codec: Codec,
     config: Config,
     queue_limit: usize,
@@ -77,6 +82,8 @@ impl Builder {
             headers: HeaderMap::new(),
             more_headers: Source::Value(HeaderMap::new()),
             transport: default_transport(),
+            #[cfg(feature = "websocket")]
+            http: Http::default(),
             codec: Codec::new(V2),
             config: Config { seed: fastrand::u64(..), ..Config::default() },
             queue_limit: 64 << 20,
@@ -108,7 +115,8 @@ impl Builder {
     /// Params of the connection: a map, nested as Plug reads it back (`a[b]=1`, `c[]=2`). `null`, `{}` and `[]` are
     /// left out, and so is a `vsn`, which is the serializer's.
     ///
-    /// They stand in the URL of the handshake, and never in an error, a log or `Debug`.
+    /// They stand in the URL of the handshake, and never in an error, a log or `Debug`; an error may name the one that
+    /// cannot be sent, without its value.
     pub fn params(mut self, params: impl Serialize) -> Self {
         match query(&params) {
             Ok(params) => self.params = Source::Value(params),
@@ -118,7 +126,25 @@ impl Builder {
     }
 
     /// Params from a closure that is asked before every attempt. An error is a failed attempt, tried again by the
-    /// backoff; wrapped in [`Stop`](crate::Stop) it stops the socket. The connect timeout covers it.
+    /// backoff; wrapped in [`Stop`](crate::Stop) it stops the socket. A panic is an error. The connect timeout covers
+    /// it: a future that is not ready by then is dropped. They take the place of those given as values.
+    ///
+    /// What the closure captures is cloned for each future that it makes:
+    ///
+    /// ```
+    /// use std::sync::{Arc, Mutex};
+    /// use phoenix_streams::{Socket, json};
+    ///
+    /// let session = Arc::new(Mutex::new("abc".to_owned()));
+    /// let builder = Socket::builder("wss://example.org/socket").params_with(move || {
+    ///     let session = session.clone();
+    ///     async move {
+    ///         let session = session.lock().map_err(|_| "poisoned")?.clone();
+    ///         Ok(json!({ "session": session }))
+    ///     }
+    /// });
+    /// # drop(builder);
+    /// ```
     pub fn params_with<F, Fut, P>(mut self, mut params: F) -> Self
     where
         F: FnMut() -> Fut + Send + 'static,
@@ -189,6 +215,14 @@ impl Builder {
         self
     }
 
+    /// How HTTP connections are made: TLS and proxies. Default: whom the system trusts, and the proxies that its
+    /// variables name.
+    #[cfg(feature = "websocket")]
+    pub fn http(mut self, http: Http) -> Self {
+        self.http = http;
+        self
+    }
+
     /// How messages become frames. Default: [`V2`].
     pub fn serializer(mut self, serializer: impl Serializer) -> Self {
         self.codec = Codec::new(serializer);
@@ -214,8 +248,9 @@ impl Builder {
     /// of yours said [`Stop`](crate::Stop).
     ///
     /// Usual is [`Retry::Stop`] for what cannot heal by itself: 401 and 403 while params, token and headers are values,
-    /// an unanswered auth subprotocol, a certificate that does not verify. 429 and 503 come back no sooner than their
-    /// `Retry-After`, at most 5 min; a close with 1000 no sooner than after 1 s; all else by the backoff.
+    /// an unanswered auth subprotocol, a certificate that does not verify, a proxy's 407, and what cannot be built. 429
+    /// and 503 come back no sooner than their `Retry-After`, at most 5 min; a close with 1000 no sooner than after 1 s; all
+    /// else by the backoff.
     ///
     /// ```
     /// use std::time::Duration;
@@ -347,6 +382,8 @@ impl Builder {
             None => self.endpoint?,
         };
         let transport = self.transport.ok_or(BuildError::NoTransport)?;
+        #[cfg(feature = "websocket")]
+        self.http.check()?;
         let dialer = Dialer {
             endpoint,
             params: self.params,
@@ -354,6 +391,8 @@ impl Builder {
             headers: self.headers,
             more_headers: self.more_headers,
             vsn: self.codec.vsn().into(),
+            #[cfg(feature = "websocket")]
+            http: self.http,
             transport,
         };
         let config = Config { dynamic: dialer.is_dynamic(), transport: dialer.transport.name(), ..self.config };
@@ -361,8 +400,10 @@ impl Builder {
         let core = Core::new(config, self.codec, shared.refs.clone());
         let (tell_status, status) = watch::channel(Status::Idle);
         let (tell_latency, latency) = watch::channel(None);
-        let driver = Driver::new(shared.clone(), core, dialer, tell_status, tell_latency);
-        Ok((Socket(Arc::new(Inner::new(shared, status, latency))), driver))
+        let id = fresh_id();
+        let span = log::socket(id, &dialer.endpoint);
+        let driver = Driver::new(span, shared.clone(), core, dialer, tell_status, tell_latency);
+        Ok((Socket(Arc::new(Inner::new(id, shared, status, latency))), driver))
     }
 
     fn part(mut self, change: impl FnOnce(&mut Parts)) -> Self {

@@ -81,7 +81,8 @@ impl Channel {
     /// nothing can be awaited.
     ///
     /// The channel has one subscription however many handles join it: a further `join` resolves with the present
-    /// join's reply, or the next one's, and the params given to it are what the next rejoin sends. A join before the
+    /// join's reply, or the next one's. The params given last are what is sent next: by a join that has not gone out yet,
+    /// or by the next rejoin. It stays joined while something of it is held: keep a handle or a stream. A join before the
     /// socket is connected goes out when it is; a join of a refused, left or closed channel starts afresh.
     ///
     /// # Errors
@@ -256,8 +257,10 @@ impl Channel {
     /// single field is the payload decoded, one with named fields is an object, one with several a list. `rename` and
     /// `alias` name other events, and `#[serde(other)]` stands for all that have no variant.
     ///
-    /// An event without a variant is [`EventError::Unknown`], a payload that does not fit [`EventError::Decode`]. Presence
-    /// events are left out unless a variant is named for them.
+    /// An event without a variant is [`EventError::Unknown`], a payload that does not fit [`EventError::Decode`], and so is
+    /// every message where `T` is no such enum: a struct, a `Value`, an enum with a `tag` or untagged. A binary payload
+    /// fits a variant without fields alone; for its bytes take a stream of its event. Presence events are left out unless a
+    /// variant is named for them.
     ///
     /// ```
     /// # use phoenix_streams::Channel;

@@ -48,16 +48,22 @@
 //! 7. The desired state wins: joins and leaves are never queued as frames.
 //! 8. Exactly one [`Telemetry::Closed`] for every [`Telemetry::Opened`], with its cause.
 //! 9. Retry is data: [`Backoff`], and [`Retry`] by cause. What cannot heal by itself stops.
-//! 10. Secrets stay in: params, tokens and headers are in no `Debug`, error, log or telemetry.
+//! 10. Secrets stay in: params, tokens, headers, credentials and keys are in no `Debug`, error, log or telemetry.
 //! 11. A hostile server can cost at most one connection.
 //!
 //! What streams, futures and states show for every failure, all defaults, and what the crate does not do stand in the
 //! [README](https://docs.rs/crate/phoenix-streams/latest).
 //!
+//! # Logs
+//!
+//! By `tracing`, under the targets `phoenix_streams::transport`, `channel`, `push` and `receive`, in a span for each
+//! socket. Payloads are logged at TRACE alone; the README lists all messages and fields.
+//!
 //! # Cargo features
 //!
 //! - `websocket` (default): the `WebSocket` transport.
 //! - `rustls` (default): TLS, verified as the platform does.
+//! - `native-tls`: TLS by the platform's own library, where rustls is not there, or by `Http::native_tls`.
 //! - `testing`: the embedded server, in the module `testing`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -71,6 +77,7 @@ mod core;
 mod driver;
 mod endpoint;
 mod error;
+mod log;
 mod message;
 mod operation;
 mod payload;
@@ -104,6 +111,7 @@ pub use operation::{Cast, Close, Connect, Connecting, Disconnect, Join, Leave, P
 pub use payload::{Binary, IntoPayload, Payload};
 pub use policy::Retry;
 pub use serde_json::{Value, json};
+#[doc(inline)]
 pub use serializer::{Envelope, Serializer, V2};
 pub use socket::Socket;
 pub use stats::Stats;
@@ -112,9 +120,11 @@ pub use streams::{
     EventSink, Events, EventsAs, Joins, Latest, Lossy, Messages, MessagesAs, SocketMessages, TelemetryStream,
 };
 pub use telemetry::Telemetry;
-#[cfg(feature = "websocket")]
-pub use transport::WebSocket;
+#[doc(inline)]
 pub use transport::{BoxTransport, Transport};
+#[cfg(feature = "websocket")]
+#[doc(inline)]
+pub use transport::{Http, WebSocket};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -146,6 +146,13 @@ impl Payload {
         self.kind() != Kind::Json
     }
 
+    /// The status of a binary reply, where this is one: what [`messages`](crate::Socket::messages) of a socket show of it.
+    /// A reply in JSON has its status inside.
+    pub fn binary_status(&self) -> Option<&str> {
+        let Kind::Reply(_) = self.kind() else { return None };
+        std::str::from_utf8(&self.whole()[..self.data_start()]).ok()
+    }
+
     /// A reply's status as well.
     #[inline]
     pub(crate) fn whole(&self) -> &[u8] {
@@ -214,7 +221,7 @@ pub struct Binary<B = Bytes>(pub B);
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent as a payload",
     label = "neither `Serialize` nor `Binary`",
-    note = "derive `serde::Serialize`, use `json!({{..}})`, `()` for no payload, or wrap bytes in `Binary`"
+    note = "derive `serde::Serialize`, use `json!({{..}})`, `()` for no payload, or wrap bytes in `Binary`: a `Vec<u8>`, `Bytes`, or bytes that are `'static`"
 )]
 pub trait IntoPayload {
     /// The payload to send.
@@ -349,6 +356,8 @@ mod tests {
         assert_eq!(payload.as_bytes(), [7, 8]);
         assert_eq!(payload.to_bytes(), [7, 8][..]);
         assert_eq!(payload.to_string(), "<2 bytes>");
+        assert_eq!(payload.binary_status(), Some("ok"));
+        assert_eq!(Payload::from_raw("ok", true).binary_status(), None);
         assert!(Payload::binary_reply(&"s".repeat(255), &[]).unwrap().as_bytes().is_empty());
         assert!(Payload::binary_reply(&"s".repeat(256), &[]).is_err());
     }

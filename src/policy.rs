@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use crate::log;
+
 /// What follows a lost connection, a failed attempt to connect, or a channel that is not joined: the answer of a policy
 /// given to [`Builder::reconnect_policy`](crate::Builder::reconnect_policy) or
 /// [`Builder::rejoin_policy`](crate::Builder::rejoin_policy).
@@ -35,7 +37,7 @@ impl<C> Policy<C> {
     pub(crate) fn decide(&self, cause: &C, usual: Retry) -> Retry {
         let Some(decide) = &self.0 else { return usual };
         catch_unwind(AssertUnwindSafe(|| decide(cause, usual))).unwrap_or_else(|_| {
-            tracing::error!("a policy panicked");
+            tracing::error!(target: log::SOCKET, "a policy panicked");
             usual
         })
     }

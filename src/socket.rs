@@ -14,7 +14,7 @@ use crate::{
     builder::Builder,
     channel::{self, Channel},
     core::Command,
-    driver::{Control, Shared, shared::fresh_id},
+    driver::{Control, Shared},
     message::Topic,
     operation::{Cast, Close, Connecting, Disconnect, Ping},
     serializer::Envelope,
@@ -45,11 +45,12 @@ pub(crate) struct Inner {
 
 impl Inner {
     pub(crate) fn new(
+        id: u64,
         shared: Arc<Shared>,
         status: watch::Receiver<Status>,
         latency: watch::Receiver<Option<Duration>>,
     ) -> Self {
-        Inner { id: fresh_id(), shared, status, latency, channels: Mutex::default() }
+        Inner { id, shared, status, latency, channels: Mutex::default() }
     }
 
     /// The last part of this channel is gone.
@@ -144,7 +145,8 @@ impl Socket {
     /// Sends a message of your own making as it is, past all channels: a future that is ready when it was written to the
     /// connection. While there is none it waits for it, bounded as a channel's pushes are, and goes out before any join.
     ///
-    /// The server takes a `join_ref` that is absent, or that of the topic's present join. An answer to a message with a
+    /// The server takes a `join_ref` that is absent, or that of the topic's present join, which a binary payload must have:
+    /// the server drops one without in silence, and so it is an error here. An answer to a message with a
     /// [`ref`](Socket::next_ref) arrives among the [`messages`](Socket::messages). Nothing keeps you from joining a
     /// topic behind its channel's back; you will not like it.
     ///

@@ -63,7 +63,9 @@ pub enum ChannelStatus {
     Joined,
     /// A leave waits for the server's acknowledgement.
     Leaving,
-    /// Not joined. The cause says what happened and whether it rejoins by itself.
+    /// Not joined. The cause says what happened, and what usually follows: whether it rejoins by itself is the
+    /// [rejoin policy](crate::Builder::rejoin_policy)'s to decide. Where it does,
+    /// [`Telemetry::Rejoining`](crate::Telemetry::Rejoining) tells when.
     Errored {
         /// Why.
         cause: NotJoined,

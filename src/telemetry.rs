@@ -72,6 +72,13 @@ pub enum Telemetry {
         /// Why.
         cause: NotJoined,
     },
+    /// The channel will be joined again, behind a crash, a join that came to nothing, or a closure that failed.
+    Rejoining {
+        /// The topic.
+        topic: Topic,
+        /// How long it waits, if the connection stays; on a new one it joins at once.
+        delay: Duration,
+    },
     /// A channel was left or closed.
     ChannelClosed {
         /// The topic.
@@ -96,7 +103,7 @@ impl Telemetry {
                 _ => 0,
             },
             Telemetry::Failed { cause, .. } | Telemetry::Stopped { cause } => match &**cause {
-                ConnectError::Refused(refusal) => refusal.body().len(),
+                ConnectError::Refused(refusal) | ConnectError::ProxyRefused(refusal) => refusal.body().len(),
                 _ => 0,
             },
             _ => 0,

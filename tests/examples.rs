@@ -33,9 +33,9 @@ async fn typed_events() {
         &printed,
         &["4 bids were taken", "ann bids 20 euros", "ann bids 22 euros", "bob bids 40 euros", "sold to bob\n"],
     );
-    shows(&printed, &["a new record: 20 euros", "a new record: 25 euros", "a new record: 40 euros"]);
+    shows(&printed, &["so far: 20 euros", "so far: 25 euros", "so far: 40 euros"]);
     shows(&printed, &["a payload of `bid` does not decode", "going once", "something that this program does not know"]);
-    assert!(!printed.contains("a new record: 22"));
+    assert!(!printed.contains("so far: 22"));
 }
 
 // Law 4

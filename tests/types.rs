@@ -17,9 +17,9 @@ use futures::{FutureExt, Sink, Stream};
 use phoenix_streams::{
     Backoff, Binary, BoxTransport, BuildError, Builder, Cast, CastError, Channel, ChannelClosed, ChannelStatus, Close,
     Connect, ConnectError, Connecting, DecodeError, Delays, Disconnect, Driver, EncodeError, Envelope, EventError,
-    EventSink, Events, EventsAs, IntoPayload, Join, JoinError, Joins, Lagged, LastSeen, Latest, Leave, LeaveError,
-    Lossy, Message, Messages, MessagesAs, NotJoined, NotSent, Payload, Ping, PingError, Push, PushError, Refusal,
-    Reply, Retry, Serializer, Socket, SocketMessages, Stats, Status, Stop, Telemetry, TelemetryStream, Topic,
+    EventSink, Events, EventsAs, Http, IntoPayload, Join, JoinError, Joins, Lagged, LastSeen, Latest, Leave,
+    LeaveError, Lossy, Message, Messages, MessagesAs, NotJoined, NotSent, Payload, Ping, PingError, Push, PushError,
+    Refusal, Reply, Retry, Serializer, Socket, SocketMessages, Stats, Status, Stop, Telemetry, TelemetryStream, Topic,
     Transport, V2, WebSocket, json,
     testing::{ConnectInfo, Fault, Peer, Refuse, Server},
     transport::{Connection, Dial, Frame, memory},
@@ -164,6 +164,7 @@ const_assert!(size_of::<Result<Message, EventError>>() <= 72);
 
 // The seams.
 assert_impl_all!(BoxTransport: Transport, Clone, Debug);
+assert_impl_all!(Http: Send, Sync, Unpin, Clone, Default, Debug);
 assert_impl_all!(WebSocket: Transport, Clone, Default, Debug);
 assert_impl_all!(memory::Memory: Transport, Clone, Debug);
 assert_impl_all!(

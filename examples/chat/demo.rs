@@ -3,7 +3,7 @@
 use std::{error::Error, future::ready, time::Duration};
 
 use futures::{Stream, StreamExt};
-use phoenix_streams::{Backoff, Channel, ChannelStatus, Socket, Status, json, testing::Server};
+use phoenix_streams::{Backoff, Channel, ChannelStatus, Push, Reply, Socket, Status, json, testing::Server};
 use serde::Deserialize;
 
 use crate::Said;
@@ -48,10 +48,10 @@ pub(crate) async fn run() -> Outcome<()> {
     // Nobody waits for anything: bob rejoins by himself, and what ann says meanwhile goes out when she is back.
     bob.status().wait_for(ChannelStatus::is_joined).await;
     println!(" bob is online again, and back in {}", bob.topic());
-    say(&ann, "ann", "did I miss anything?").await?;
+    let (reply, _) = tokio::join!(push(&ann, "ann", "did I miss anything?"), status.wait_for(Status::is_connected));
+    println!(" ann is online again, and rejoins {}", ann.topic());
+    replied("ann", "did I miss anything?", &reply?);
     hear("bob", &mut bob_hears).await?;
-    status.wait_for(Status::is_connected).await;
-    println!(" ann is online again, and back in {}", ann.topic());
     say(&bob, "bob", "not a word").await?;
     hear("ann", &mut ann_hears).await?;
 
@@ -106,10 +106,16 @@ fn others(room: &Channel, me: &'static str) -> impl Stream<Item = String> + Unpi
 }
 
 async fn say(room: &Channel, name: &str, body: &str) -> Outcome<()> {
-    let said = Said { name: name.to_owned(), body: body.to_owned() };
-    let reply = room.push("new_msg", &said).await?;
-    println!("{name:>4} says   {body:?}, and the server replies {}", reply.payload());
+    replied(name, body, &push(room, name, body).await?);
     Ok(())
+}
+
+fn push(room: &Channel, name: &str, body: &str) -> Push {
+    room.push("new_msg", Said { name: name.to_owned(), body: body.to_owned() })
+}
+
+fn replied(name: &str, body: &str, reply: &Reply) {
+    println!("{name:>4} says   {body:?}, and the server replies {}", reply.payload());
 }
 
 async fn hear(name: &str, hears: &mut (impl Stream<Item = String> + Unpin)) -> Outcome<()> {

@@ -267,7 +267,12 @@ impl<T> Core<T> {
         }
         channel.tries = channel.tries.saturating_add(1);
         match retry_delay(retry, &self.config.rejoin, channel.tries, &mut self.random) {
-            Some(delay) => self.error(id, cause, Rejoin::At(now + delay)),
+            Some(delay) => {
+                self.error(id, cause, Rejoin::At(now + delay));
+                if let Some(topic) = self.topic(id) {
+                    self.tell(Telemetry::Rejoining { topic, delay });
+                }
+            }
             None => {
                 self.fail_joins(id, &JoinError::GaveUp);
                 self.give_up(id, NotJoined::GaveUp);

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     error::{JoinError, LeaveError, NotSent},
+    log,
     payload::Payload,
     serializer::Outgoing,
     status::ChannelClosed,
@@ -117,9 +118,10 @@ impl<T> Core<T> {
             event: event::LEAVE.into(),
             payload: &payload,
         };
+        log::leaving(&channel.topic, join_ref);
         match self.codec.encode(message) {
             Ok(frame) => self.outbox.push(Out::Frame(frame)),
-            Err(error) => tracing::error!(%error, "the serializer cannot encode a leave"),
+            Err(error) => log::unsendable(&channel.topic, event::LEAVE, &error),
         }
     }
 

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     error::{ConnectError, EncodeError, NotSent, Refusal},
+    log,
     payload::Payload,
     policy::Retry,
     serializer::Outgoing,
@@ -209,7 +210,7 @@ impl<T> Core<T> {
         match self.heartbeat_frame(reference) {
             Ok(frame) => Some(frame),
             Err(error) => {
-                tracing::error!(%error, "the serializer cannot encode a heartbeat");
+                log::unsendable(event::PHOENIX, event::HEARTBEAT, &error);
                 None
             }
         }
@@ -338,6 +339,12 @@ impl<T> Core<T> {
         match cause {
             ConnectError::Refused(refusal) => match refusal.status().as_u16() {
                 401 | 403 if !self.config.dynamic => Retry::Stop,
+                429 | 503 => Retry::NoSooner(asked_delay(refusal)),
+                _ => Retry::Backoff,
+            },
+            ConnectError::ProxyRefused(refusal) => match refusal.status().as_u16() {
+                // What it is told is never another, dynamic or not: that is for the server.
+                407 => Retry::Stop,
                 429 | 503 => Retry::NoSooner(asked_delay(refusal)),
                 _ => Retry::Backoff,
             },

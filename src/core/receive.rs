@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     error::{DecodeError, NotJoined},
+    log,
     message::Reply,
     payload::Kind,
     serializer::{Body, Incoming, Kept, Name, reply},
@@ -22,6 +23,8 @@ enum Route {
     Reply(ChannelId),
     Crashed(ChannelId),
     Closed(ChannelId),
+    /// It is of another join of the topic.
+    Outdated,
     Nowhere,
 }
 
@@ -40,10 +43,7 @@ impl<T> Core<T> {
         let mut kept = Kept::default();
         match self.codec.decode(frame, &mut kept) {
             Ok(incoming) => self.receive(now, &incoming, deliver),
-            Err(error) => {
-                tracing::debug!(%error, "dropped a frame that is no message");
-                self.tell(Telemetry::Undecodable { error });
-            }
+            Err(error) => self.tell(Telemetry::Undecodable { error }),
         }
     }
 
@@ -54,6 +54,7 @@ impl<T> Core<T> {
         incoming: &Incoming<'_>,
         deliver: impl FnOnce(Option<ChannelId>, &Incoming<'_>),
     ) {
+        log::received(incoming);
         let streams = match self.settled {
             Some((header, id)) if header == incoming.header => {
                 debug_assert!(matches!(self.route(incoming), Route::Streams(found) if found == id));
@@ -90,13 +91,8 @@ impl<T> Core<T> {
                 _ => self.fail_channel(now, id, NotJoined::Crashed(incoming.body.to_payload())),
             },
             Route::Closed(id) => self.server_closed(now, id),
-            Route::Nowhere => {
-                tracing::trace!(
-                    topic = incoming.topic.as_str(),
-                    event = incoming.event.as_str(),
-                    "dropped a message nobody wants"
-                );
-            }
+            Route::Outdated => log::outdated(incoming),
+            Route::Nowhere => {}
         }
         None
     }
@@ -113,7 +109,7 @@ impl<T> Core<T> {
             return if channel.state.hears() { Route::Streams(id) } else { Route::Nowhere };
         };
         if current.is_none() || parse(given) != current {
-            return Route::Nowhere;
+            return Route::Outdated;
         }
         match incoming.event {
             name if name == *event::ERROR => Route::Crashed(id),

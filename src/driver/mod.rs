@@ -26,6 +26,7 @@ use std::{
 
 use futures::{Sink, Stream};
 use tokio::sync::watch;
+use tracing::Span;
 
 use self::{asks::Asks, dialer::Dialing, farewell::Farewell, routes::Routes};
 pub(crate) use self::{
@@ -38,6 +39,7 @@ pub(crate) use self::{
 use crate::{
     core::{Command, Core, Holdings, Instant, Join, Outcome, Output, Params, Push},
     error::{CastError, ConnectError, NotSent, PushError},
+    log,
     runtime::{Sleep, sleep_until, yield_now},
     serializer::{Envelope, Incoming},
     status::Status,
@@ -63,6 +65,8 @@ const ROUNDS: usize = 8;
 /// Dropped, it ends the socket at once: the connection is cut, streams end, and operations fail as on a closed socket.
 #[must_use = "a socket does nothing unless its driver is polled"]
 pub struct Driver {
+    /// What is logged stands in it.
+    span: Span,
     shared: Arc<Shared>,
     core: Core<Token>,
     dialer: Dialer,
@@ -90,6 +94,7 @@ pub struct Driver {
 
 impl Driver {
     pub(crate) fn new(
+        span: Span,
         shared: Arc<Shared>,
         core: Core<Token>,
         dialer: Dialer,
@@ -97,6 +102,7 @@ impl Driver {
         latency: watch::Sender<Option<Duration>>,
     ) -> Self {
         Driver {
+            span,
             timer: None,
             shared,
             core,
@@ -215,7 +221,6 @@ impl Driver {
                 }
                 Output::Joined(channel, outcome) => self.routes.joined(channel, &outcome),
                 Output::Status(status) => {
-                    tracing::debug!(?status, "socket");
                     if let Some(present) = &self.status {
                         present.send_replace(status);
                     }
@@ -225,6 +230,7 @@ impl Driver {
                 Output::EndStreams(channel) => self.routes.end_streams(channel),
                 Output::Forgotten(channel) => self.routes.forget(channel),
                 Output::Telemetry(telemetry) => {
+                    log::happened(&telemetry);
                     self.listeners.retain(|listener| !listener.is_abandoned());
                     for listener in &self.listeners {
                         listener.push(telemetry.clone(), telemetry.held());
@@ -421,6 +427,8 @@ impl Future for Driver {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let me = &mut *self;
+        let span = me.span.clone();
+        let _entered = span.enter();
         let more = me.turn(cx);
         me.shared.publish(me.core.holdings(), me.routes.streams());
         if me.finished && me.farewells.is_empty() {
@@ -461,6 +469,8 @@ fn tell_raw(listeners: &mut Vec<FeedWriter<Envelope>>, message: &Incoming<'_>) {
 
 impl Drop for Driver {
     fn drop(&mut self) {
+        let span = self.span.clone();
+        let _entered = span.enter();
         if !self.finished {
             self.connection = None;
             self.core.cut(self.shared.now());

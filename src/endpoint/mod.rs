@@ -73,6 +73,12 @@ impl Endpoint {
         Self::parse(&format!("{scheme}://{host}:{port}/{}", path.trim_start_matches('/')))
     }
 
+    /// The host and its port, if one was given; without userinfo.
+    pub(crate) fn host(&self) -> &str {
+        let authority = self.authority.as_str();
+        authority.rsplit_once('@').map_or(authority, |(_, host)| host)
+    }
+
     /// The URL with these params, as [`query`] wrote them, behind those it has.
     ///
     /// # Errors
@@ -131,8 +137,8 @@ fn unusable(why: impl fmt::Display) -> BuildError {
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let authority = self.authority.as_str();
-        let (user, host) = authority.rsplit_once('@').map_or(("", authority), |(_, host)| ("..@", host));
+        let user = if self.authority.as_str().contains('@') { "..@" } else { "" };
+        let host = self.host();
         let query = if self.query.is_some() { "?.." } else { "" };
         write!(f, "Endpoint({}://{user}{host}{}{query})", self.scheme, self.path)
     }

@@ -1,6 +1,6 @@
 //! Why there is no connection.
 
-use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
+use std::{error::Error as StdError, fmt, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -8,7 +8,7 @@ use http::{
     header::{DATE, RETRY_AFTER},
 };
 
-use super::{BoxError, Source};
+use super::{BoxError, Source, causes};
 
 /// What was described to the builder cannot be used. Told when the socket is built, not later.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -23,6 +23,12 @@ pub enum BuildError {
     /// The params have a form that a query string cannot carry.
     #[error("the params cannot be sent: {0}")]
     Params(Arc<str>),
+    /// A certificate or key cannot be used, or there is no TLS in this build, or no certificate in this system.
+    #[error("secure connections cannot be made: {0}")]
+    Tls(Arc<str>),
+    /// A proxy cannot be used: its URL is none, or it is one of SOCKS.
+    #[error("the proxy cannot be used: {0}")]
+    Proxy(Arc<str>),
     /// No transport was given, and the crate was built without one of its own.
     #[error("no transport: enable the feature `websocket`, or give one with `transport(..)`")]
     NoTransport,
@@ -41,17 +47,28 @@ pub enum ConnectError {
     Build(BuildError),
     /// The server, or something before it, refused the handshake. It is all here: status, headers, body.
     Refused(Box<Refusal>),
+    /// The proxy refused to open a way to the server. It is all here: status, headers, body.
+    ProxyRefused(Box<Refusal>),
     /// The auth token was offered as a subprotocol and the server did not answer it.
     SubprotocolUnanswered,
-    /// The answer to the handshake is not a WebSocket's.
+    /// The answer to the handshake is not a WebSocket's, or cannot be read as HTTP.
     Handshake(Arc<str>),
-    /// The server's certificate does not verify.
+    /// The host's name, or that of a proxy, does not resolve to an address.
+    Unresolved(Source),
+    /// The host, or a proxy, cannot be reached: nothing listens at the port, there is no route, no network.
+    /// [`io_kind`](Self::io_kind) says which.
+    Unreachable(Source),
+    /// The connection was made and ended within the handshake, before the answer was whole. A refusal whose body alone
+    /// was cut is a `Refused`, with as much of it as came.
+    HandshakeCut(Source),
+    /// The certificate of the server, or of a proxy, does not verify. The error says why: its issuer is not known, it
+    /// is for another host, it has expired, ..
     Certificate(Source),
     /// The attempt took longer than the connect timeout.
     Timeout,
     /// A params, token or header closure of yours failed.
     Provider(Source),
-    /// The connection could not be made, or broke.
+    /// An open connection broke, or one could not be made for a reason that none of the others names.
     Transport(Source),
     /// The server closed the connection with a close frame.
     ClosedByServer {
@@ -73,6 +90,13 @@ impl ConnectError {
     pub fn transport(error: impl Into<BoxError>) -> Self {
         ConnectError::Transport(error.into().into())
     }
+
+    /// The kind of the I/O error behind this, where there is one: of an [`Unreachable`](Self::Unreachable) host
+    /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) if nothing listens at the port,
+    /// [`NetworkUnreachable`](io::ErrorKind::NetworkUnreachable) without a network.
+    pub fn io_kind(&self) -> Option<io::ErrorKind> {
+        causes(self).filter_map(|error| error.downcast_ref()).last().map(io::Error::kind)
+    }
 }
 
 impl fmt::Display for ConnectError {
@@ -80,11 +104,15 @@ impl fmt::Display for ConnectError {
         match self {
             ConnectError::Build(error) => error.fmt(f),
             ConnectError::Refused(refusal) => refusal.fmt(f),
+            ConnectError::ProxyRefused(refusal) => refusal.fmt_of_proxy(f),
             ConnectError::SubprotocolUnanswered => f.write_str(
                 "the server did not accept the auth token's subprotocol: set `auth_token: true` on the socket in its \
                  endpoint (Phoenix 1.8 or later)",
             ),
             ConnectError::Handshake(what) => write!(f, "the server's handshake is not valid: {what}"),
+            ConnectError::Unresolved(error) => write!(f, "the host was not found: {error}"),
+            ConnectError::Unreachable(error) => write!(f, "the host cannot be reached: {error}"),
+            ConnectError::HandshakeCut(error) => write!(f, "the connection ended within the handshake: {error}"),
             ConnectError::Certificate(error) => write!(f, "the server's certificate cannot be trusted: {error}"),
             ConnectError::Timeout => f.write_str("connecting took too long"),
             ConnectError::Provider(error) => write!(f, "a params, token or header closure failed: {error}"),
@@ -107,9 +135,12 @@ impl StdError for ConnectError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
             ConnectError::Build(error) => error.source(),
-            ConnectError::Certificate(error) | ConnectError::Provider(error) | ConnectError::Transport(error) => {
-                Some(&**error)
-            }
+            ConnectError::Unresolved(error)
+            | ConnectError::Unreachable(error)
+            | ConnectError::HandshakeCut(error)
+            | ConnectError::Certificate(error)
+            | ConnectError::Provider(error)
+            | ConnectError::Transport(error) => Some(&**error),
             _ => None,
         }
     }
@@ -121,7 +152,7 @@ impl From<BuildError> for ConnectError {
     }
 }
 
-/// What the server answered to a refused handshake.
+/// What a server answered to a refused handshake, or a proxy to `CONNECT`.
 #[derive(Clone)]
 pub struct Refusal {
     status: StatusCode,
@@ -161,6 +192,17 @@ impl Refusal {
         Some(after.ok()?.duration_since(now.ok()?).unwrap_or_default())
     }
 
+    fn fmt_of_proxy(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the proxy refused the connection with HTTP {}", self.status)?;
+        f.write_str(match self.status.as_u16() {
+            407 => ": it asks for a user and a password, or does not accept these",
+            403 => ": it lets nobody through to this server",
+            502 | 504 => ": it did not reach the server",
+            429 | 503 => ": it asks to come back later",
+            _ => "",
+        })
+    }
+
     fn header(&self, name: HeaderName) -> Option<&str> {
         Some(self.headers.get(name)?.to_str().ok()?.trim())
     }
@@ -183,6 +225,8 @@ impl fmt::Display for Refusal {
             401 | 403 => ": it does not accept these params, token or headers",
             404 => ": there is no socket at this URL",
             429 | 503 => ": it asks to come back later",
+            502 | 504 => ": a proxy does not reach the server",
+            200..=299 => ": it sent a page in place of a WebSocket, so this URL may not be a socket's",
             300..=399 => ": it points elsewhere, and redirects are not followed",
             _ => "",
         })

@@ -3,7 +3,7 @@
 mod connect;
 mod operation;
 
-use std::{error::Error as StdError, fmt, sync::Arc};
+use std::{error::Error as StdError, fmt, io, sync::Arc};
 
 pub use connect::{BuildError, ConnectError, Refusal, Stop};
 pub use operation::{CastError, EventError, JoinError, Lagged, LeaveError, NotJoined, NotSent, PingError, PushError};
@@ -33,6 +33,13 @@ impl DecodeError {
     /// Wraps an error, or a sentence.
     pub fn new(error: impl Into<BoxError>) -> Self {
         DecodeError(error.into().into())
+    }
+}
+
+impl DecodeError {
+    /// Without the words around it.
+    fn why(&self) -> &dyn fmt::Display {
+        &self.0
     }
 }
 
@@ -70,6 +77,16 @@ impl StdError for DecodeError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         Some(&*self.0)
     }
+}
+
+/// What is behind an error, down to the first cause.
+pub(crate) fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    // An I/O error that wraps another passes over it: its source is that one's.
+    fn next<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        wrapped.map(|wrapped| wrapped as &dyn StdError).or_else(|| error.source())
+    }
+    std::iter::successors(next(error), |&error| next(error))
 }
 
 #[cfg(test)]

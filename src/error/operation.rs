@@ -18,8 +18,9 @@ pub enum JoinError {
     /// again.
     #[error("the server refused the join: {}", .0.payload())]
     Refused(Reply),
-    /// The server's channel crashed in `join/3`. The channel stays wanted and rejoins by its backoff.
-    #[error("the server's channel crashed while joining; it will be tried again")]
+    /// The server's channel crashed in `join/3`. The channel stays wanted and rejoins by its backoff, unless the rejoin
+    /// policy says otherwise.
+    #[error("the server's channel crashed while joining: {}", .0.payload())]
     Crashed(Reply),
     /// Not joined in time, for want of a connection or of an answer. The channel stays wanted, and joins when it can.
     #[error(
@@ -111,14 +112,14 @@ pub enum NotSent {
     /// Too much already waits for the channel to join.
     #[error("too many pushes already wait for the join")]
     BufferFull,
-    /// The channel was never joined, or its join was refused.
-    #[error("the channel is not joined: call `join` first")]
+    /// The channel was never joined, or its join was refused or given up.
+    #[error("the channel is not joined, and will not be before another `join`")]
     NotJoined,
     /// The channel was left.
     #[error("the channel was left")]
     Left,
-    /// The server closed the channel, or the socket was closed for good.
-    #[error("the channel or socket was closed")]
+    /// The server closed the channel, the socket was closed for good, or the sink was closed.
+    #[error("the channel, the socket or the sink was closed")]
     Closed,
     /// It waited for the connection or the join until its deadline.
     #[error("its deadline passed while it waited for the connection or the join")]
@@ -139,6 +140,24 @@ pub enum CastError {
     /// The payload could not be encoded; nothing was sent.
     #[error(transparent)]
     Encode(#[from] EncodeError),
+}
+
+impl CastError {
+    /// Whether it certainly was not sent, so that sending it again cannot send it twice.
+    pub fn is_not_sent(&self) -> bool {
+        matches!(self, CastError::NotSent(_) | CastError::Encode(_))
+    }
+}
+
+/// For functions that both push and cast, of one `?` chain.
+impl From<CastError> for PushError {
+    fn from(error: CastError) -> Self {
+        match error {
+            CastError::NotSent(why) => PushError::NotSent(why),
+            CastError::Disconnected => PushError::Disconnected,
+            CastError::Encode(error) => PushError::Encode(error),
+        }
+    }
 }
 
 /// Why a leave was not acknowledged. The channel is closed on this side in any case.
@@ -167,7 +186,7 @@ pub enum EventError {
     #[error("the event `{}` is unknown", .0.event())]
     Unknown(Message),
     /// A payload that does not decode to the stream's type.
-    #[error("a payload of `{}` does not decode: {source}", .message.event())]
+    #[error("a payload of `{}` does not decode: {}", .message.event(), .source.why())]
     Decode {
         /// The message, for another try.
         message: Message,

@@ -14,9 +14,9 @@ fn reply() -> Reply {
     Reply::new("error", Payload::from_raw(r#"{"reason":"full"}"#, false))
 }
 
-fn refused(status: u16) -> ConnectError {
+fn refusal(status: u16) -> Box<Refusal> {
     let headers = HeaderMap::from_iter([(http::header::SET_COOKIE, SECRET.parse().unwrap())]);
-    ConnectError::Refused(Box::new(Refusal::new(StatusCode::from_u16(status).unwrap(), headers, SECRET)))
+    Box::new(Refusal::new(StatusCode::from_u16(status).unwrap(), headers, SECRET))
 }
 
 fn closed(reason: &str) -> ConnectError {
@@ -36,6 +36,9 @@ fn every() -> Vec<Box<dyn StdError>> {
         ConnectError::Build(build()),
         ConnectError::SubprotocolUnanswered,
         ConnectError::Handshake("no Sec-WebSocket-Accept".into()),
+        ConnectError::Unresolved(source()),
+        ConnectError::Unreachable(source()),
+        ConnectError::HandshakeCut(source()),
         ConnectError::Certificate(source()),
         ConnectError::Timeout,
         ConnectError::Provider(source()),
@@ -50,6 +53,8 @@ fn every() -> Vec<Box<dyn StdError>> {
         build(),
         BuildError::Header("a newline".into()),
         BuildError::Params("a number".into()),
+        BuildError::Tls("a root certificate is neither PEM nor DER".into()),
+        BuildError::Proxy("it has no host".into()),
         BuildError::NoTransport,
         BuildError::NoRuntime,
     ];
@@ -95,7 +100,10 @@ fn every() -> Vec<Box<dyn StdError>> {
         errors.into_iter().map(|error| Box::new(error) as Box<dyn StdError>)
     }
     boxed(connect)
-        .chain(boxed([200, 301, 401, 403, 404, 429, 500, 503].map(refused)))
+        .chain(boxed(
+            [200, 301, 401, 403, 404, 429, 500, 502, 503].map(|status| ConnectError::Refused(refusal(status))),
+        ))
+        .chain(boxed([301, 403, 407, 429, 502, 503].map(|status| ConnectError::ProxyRefused(refusal(status)))))
         .chain(boxed(build))
         .chain(boxed(join))
         .chain(boxed(not_sent))
@@ -180,4 +188,10 @@ fn the_source_of_a_failed_connection_can_be_downcast() {
     let error = ConnectError::transport(std::io::Error::from(std::io::ErrorKind::ConnectionRefused));
     let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<std::io::Error>());
     assert_eq!(source.map(std::io::Error::kind), Some(std::io::ErrorKind::ConnectionRefused));
+    assert_eq!(error.io_kind(), Some(std::io::ErrorKind::ConnectionRefused));
+    // One that wraps another names that one's kind.
+    let wrapped = std::io::Error::other(std::io::Error::from(std::io::ErrorKind::ConnectionReset));
+    assert_eq!(ConnectError::transport(wrapped).io_kind(), Some(std::io::ErrorKind::ConnectionReset));
+    assert_eq!(ConnectError::transport("no route").io_kind(), None);
+    assert_eq!(ConnectError::Timeout.io_kind(), None);
 }

@@ -16,6 +16,7 @@ use crate::{
     core::{self, Command, Params},
     driver::{Control, JoinParams, Token},
     error::{EncodeError, JoinError, LeaveError},
+    log,
     message::Reply,
     payload::Payload,
 };
@@ -63,7 +64,7 @@ impl Join {
         if let Stage::New { params, again, .. } = mem::replace(&mut self.stage, Stage::Done)
             && let Err(error) = self.ask(params, None, again)
         {
-            tracing::error!(%error, topic = &*self.channel.topic, "a detached join cannot be sent");
+            log::undeclared(&self.channel.topic, &error);
         }
     }
 

@@ -13,6 +13,7 @@ pub use v2::V2;
 
 use crate::{
     error::{DecodeError, EncodeError},
+    log,
     message::Topic,
     payload::{IntoPayload, Kind, Payload},
     transport::Frame,
@@ -223,6 +224,7 @@ impl Codec {
     }
 
     pub(crate) fn encode(&self, message: Outgoing<'_>) -> Result<Frame, EncodeError> {
+        log::pushed(&message);
         match self {
             Codec::V2(_) => v2::encode(message),
             Codec::Custom(serializer) => serializer.encode(&Envelope {
@@ -237,6 +239,7 @@ impl Codec {
 
     /// A message of the user's own making.
     pub(crate) fn encode_envelope(&self, message: &Envelope) -> Result<Frame, EncodeError> {
+        log::pushed_raw(message);
         match self {
             Codec::V2(_) => V2.encode(message),
             Codec::Custom(serializer) => serializer.encode(message),

@@ -19,6 +19,7 @@ use crate::{
         shared::fresh_id,
     },
     error::EventError,
+    log::CHANNEL,
     message::Message,
     streams::tagged::{Tagged, tagged},
 };
@@ -218,18 +219,18 @@ impl<S: Stream<Item = Result<T, EventError>> + Unpin, T> Stream for Lossy<S> {
 /// Says what was skipped, and only at the finest level in words that may repeat what the server sent (T-29).
 fn trace(error: &EventError) {
     match error {
-        EventError::Lagged(lost) => tracing::warn!(lost, "a lossy stream was not read fast enough"),
-        EventError::NotJoined(_) => tracing::warn!("the channel of a lossy stream is not joined"),
+        EventError::Lagged(lost) => tracing::warn!(target: CHANNEL, lost, "a lossy stream was not read fast enough"),
+        EventError::NotJoined(_) => tracing::warn!(target: CHANNEL, "the channel of a lossy stream is not joined"),
         EventError::Unknown(message) => {
             let (topic, event) = (message.topic(), message.event());
-            tracing::warn!(topic, event, "a lossy stream skipped an event that its enum does not know");
+            tracing::warn!(target: CHANNEL, topic, event, "a lossy stream skipped an event that its enum does not know");
         }
         EventError::Decode { message, .. } => {
             let (topic, event) = (message.topic(), message.event());
-            tracing::warn!(topic, event, "a lossy stream skipped a payload that does not decode");
+            tracing::warn!(target: CHANNEL, topic, event, "a lossy stream skipped a payload that does not decode");
         }
     }
-    tracing::trace!(%error, "skipped by a lossy stream");
+    tracing::trace!(target: CHANNEL, error = error.to_string(), "skipped by a lossy stream");
 }
 
 #[cfg(test)]

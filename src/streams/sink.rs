@@ -30,7 +30,8 @@ const BYTES: usize = 64 << 10;
 /// Its flush waits until all are written to the connection, and so does its close, behind which it takes nothing. An
 /// item waits as long as it takes, unless there is a [`timeout`](EventSink::timeout).
 ///
-/// An error is that of one item, and the sink goes on with the others. What was written when a connection breaks may
+/// An item is on its way once the next is asked for, or the sink is flushed; what is fed last waits for that. An error is
+/// that of one item, and the sink goes on with the others. What was written when a connection breaks may
 /// not have arrived: what must arrive is a [push](crate::Channel::push). It holds the channel joined.
 ///
 /// # Cancel safety

@@ -142,7 +142,10 @@ impl Channel {
             Input::Push { event, reference, payload } => {
                 // As in Phoenix, an event that nobody handles crashes the channel.
                 let handler = event.as_str().and_then(|event| self.route.handler(event));
-                let Some(handler) = handler else { return Some(Ending::Crashed) };
+                let Some(handler) = handler else {
+                    tracing::warn!(topic = &*self.peer.0.topic, %event, "no handler for this event: the channel crashes");
+                    return Some(Ending::Crashed);
+                };
                 let response = handler(self.peer.clone(), payload).await;
                 self.respond(response, reference)
             }

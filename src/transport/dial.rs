@@ -4,6 +4,8 @@ use std::{fmt, sync::Arc};
 
 use http::{HeaderMap, Uri};
 
+#[cfg(feature = "websocket")]
+use super::Http;
 use crate::{endpoint, error::BuildError};
 
 /// Everything one attempt to connect needs. `Debug` shows no secret.
@@ -19,11 +21,21 @@ pub struct Dial {
     pub vsn: Arc<str>,
     /// The auth token, plain.
     pub token: Option<Arc<str>>,
+    /// How HTTP connections are made: TLS and proxies.
+    #[cfg(feature = "websocket")]
+    pub http: Http,
 }
 
 impl Dial {
     pub(crate) fn new(url: Uri, headers: HeaderMap, vsn: Arc<str>, token: Option<Arc<str>>) -> Self {
-        Dial { url, headers, vsn, token }
+        Dial {
+            url,
+            headers,
+            vsn,
+            token,
+            #[cfg(feature = "websocket")]
+            http: Http::default(),
+        }
     }
 
     /// The URL to open: `path` behind the endpoint's own, then the query, in which `vsn` comes last and once.

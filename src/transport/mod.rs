@@ -2,6 +2,8 @@
 
 mod connection;
 mod dial;
+#[cfg(feature = "websocket")]
+mod http;
 pub mod memory;
 #[cfg(feature = "websocket")]
 mod websocket;
@@ -13,15 +15,18 @@ use bytes::Bytes;
 pub use connection::Connection;
 pub use dial::Dial;
 #[cfg(feature = "websocket")]
+pub use http::Http;
+#[cfg(feature = "websocket")]
 pub use websocket::WebSocket;
 
 use crate::error::ConnectError;
 
-/// One frame of a connection, in either direction.
+/// One frame of a connection, in either direction. `Debug` shows no more of its content than the size: it may hold a
+/// secret, such as the params of a join.
 // A tag of a whole word: with a smaller one, the close code comes to stand so that a frame is moved in pieces that do
 // not meet the words it was written in, and the processor waits for them each time.
 #[repr(u64)]
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Frame {
     /// UTF-8 text.
     Text(Bytes),
@@ -42,6 +47,18 @@ impl Frame {
         match self {
             Frame::Text(bytes) | Frame::Binary(bytes) => bytes.len(),
             Frame::Close { reason, .. } => reason.len() + 2,
+        }
+    }
+}
+
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Frame::Text(text) => write!(f, "Text({} bytes)", text.len()),
+            Frame::Binary(bytes) => write!(f, "Binary({} bytes)", bytes.len()),
+            Frame::Close { code, reason } => {
+                f.debug_struct("Close").field("code", code).field("reason", reason).finish()
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod attempts;
 mod cancel;
+mod closures;
 mod ends;
 mod holding;
 mod joining;

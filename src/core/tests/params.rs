@@ -83,7 +83,7 @@ fn c_10_every_outcome_of_a_join_is_told_in_order() {
         told,
         [
             r#"{"n":1}"#,
-            "the server's channel crashed while joining; it will be tried again",
+            r#"the server's channel crashed while joining: {"reason":"join crashed"}"#,
             "the join did not come through in time (the socket's status says whether it is connected); the channel stays wanted",
             r#"{"n":2}"#,
             "a params closure failed: no session",

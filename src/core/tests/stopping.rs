@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     core::Config,
-    error::{BuildError, ConnectError, JoinError, NotJoined, Refusal},
+    error::{BoxError, BuildError, ConnectError, JoinError, NotJoined, Refusal},
     status::{ChannelStatus, Status},
     telemetry::Telemetry,
 };
@@ -64,11 +64,15 @@ fn an_unanswered_subprotocol_a_bad_certificate_and_a_bad_description_stop() {
 
 #[test]
 fn what_can_heal_by_itself_is_tried_again() {
+    let cause = || BoxError::from("no route").into();
     for cause in [
         broken(),
         provider(),
         ConnectError::Timeout,
         ConnectError::Handshake("no upgrade".into()),
+        ConnectError::Unresolved(cause()),
+        ConnectError::Unreachable(cause()),
+        ConnectError::HandshakeCut(cause()),
         ConnectError::Ended,
         ConnectError::ClosedByServer { code: 1011, reason: "".into() },
     ] {
@@ -86,6 +90,34 @@ fn a_closure_that_says_stop_stops() {
     assert!(matches!(sim.status(), Status::Stopped { .. }));
     sim.advance(ms(60_000));
     assert_eq!(sim.dials(), [0]);
+}
+
+#[test]
+fn a_proxy_that_wants_other_credentials_stops_and_its_other_refusals_are_tried_again() {
+    let by_proxy = |status| match refused(status) {
+        ConnectError::Refused(refusal) => ConnectError::ProxyRefused(refusal),
+        other => other,
+    };
+    // What is dynamic is for the server.
+    assert!(stops(config(), by_proxy(407)));
+    assert!(stops(Config { dynamic: true, ..config() }, by_proxy(407)));
+    for status in [302, 400, 401, 403, 404, 429, 500, 502, 503, 504] {
+        assert!(!stops(config(), by_proxy(status)), "{status}");
+    }
+    // From a server it says nothing.
+    assert!(!stops(config(), refused(407)));
+}
+
+// T-23
+#[test]
+fn a_proxys_retry_after_is_obeyed_too() {
+    for status in [429, 503] {
+        let ConnectError::Refused(refusal) = refused_for(status, 7) else { panic!("refused") };
+        let mut sim = Sim::new();
+        sim.connect();
+        sim.dial_fails(ConnectError::ProxyRefused(refusal));
+        assert_eq!(wait(&sim), ms(7_000));
+    }
 }
 
 // T-23

@@ -1,52 +1,52 @@
 //! The handshake: an HTTP request that asks for a WebSocket, and the checks of the answer.
 
-use std::time::Duration;
-
-use bytes::BytesMut;
+use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri,
     header::{
-        CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
-        SEC_WEBSOCKET_VERSION, UPGRADE,
+        AUTHORIZATION, CONNECTION, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
+        SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
     },
 };
-use reqwest::{Response, Upgraded};
-use tokio::time::{Instant, timeout_at};
+use http_body_util::Empty;
 use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_accept_key};
 
-use super::client;
 use crate::{
     auth,
-    error::{BuildError, ConnectError, Refusal},
-    transport::Dial,
+    error::{BuildError, ConnectError},
+    transport::{
+        Dial,
+        http::{ByteStream, Target, ask, credentials, failed},
+    },
 };
 
-/// How much is kept of the body of a refusal.
-const BODY: usize = 64 * 1024;
-
-/// How long that may take to come. The status counts more than the words: an attempt that ran out of time for them
-/// would be tried again where a refusal stops the socket.
-const BODY_PATIENCE: Duration = Duration::from_secs(1);
-
 /// Opens one connection, up to where WebSocket frames begin.
-pub(super) async fn open(dial: &Dial, path: &str) -> Result<Upgraded, ConnectError> {
+pub(super) async fn open(dial: &Dial, path: &str) -> Result<ByteStream, ConnectError> {
     let url = dial.endpoint(path)?;
-    let target = client::http_url(&url)?;
-    let failed = |error| client::failed(error, &url);
+    let target = Target::of(&url);
+    let failed = |error| failed(&target, error);
     let key = generate_key();
-    let headers = request_headers(dial, &key)?;
-    let offered: Vec<String> = tokens(&headers, SEC_WEBSOCKET_PROTOCOL).map(str::to_owned).collect();
-    let response = client::shared(&url).map_err(failed)?.get(target).headers(headers).send().await.map_err(failed)?;
-    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Err(refused(response).await);
+    let request = request(dial, &url, &key)?;
+    let offered: Vec<String> = tokens(request.headers(), SEC_WEBSOCKET_PROTOCOL).map(str::to_owned).collect();
+    let stream = dial.http.connect(&url).await?;
+    let answer = ask(stream, request).await.map_err(failed)?;
+    if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Err(ConnectError::Refused(Box::new(answer.refusal().await)));
     }
-    check(response.headers(), &key, &offered, dial.token.is_some())?;
-    response.upgrade().await.map_err(failed)
+    check(answer.headers(), &key, &offered, dial.token.is_some())?;
+    answer.upgrade().await.map_err(failed)
 }
 
 /// The user's headers, then those that are not the user's to choose.
-fn request_headers(dial: &Dial, key: &str) -> Result<HeaderMap, BuildError> {
-    let mut headers = dial.headers.clone();
+fn request(dial: &Dial, url: &Uri, key: &str) -> Result<Request<Empty<Bytes>>, BuildError> {
+    let mut request = Request::new(Empty::new());
+    *request.uri_mut() = url.path_and_query().cloned().map_or_else(|| Uri::from_static("/"), Uri::from);
+    let headers = request.headers_mut();
+    if let Some(credentials) = credentials::of(url) {
+        headers.insert(AUTHORIZATION, credentials);
+    }
+    headers.extend(dial.headers.clone());
+    headers.insert(HOST, value(&Target::of(url).authority())?);
     headers.remove(SEC_WEBSOCKET_EXTENSIONS);
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
@@ -55,7 +55,7 @@ fn request_headers(dial: &Dial, key: &str) -> Result<HeaderMap, BuildError> {
     if let Some(token) = &dial.token {
         headers.insert(SEC_WEBSOCKET_PROTOCOL, value(&auth::subprotocols(token))?);
     }
-    Ok(headers)
+    Ok(request)
 }
 
 fn value(text: &str) -> Result<HeaderValue, BuildError> {
@@ -102,19 +102,4 @@ fn tokens(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
 
 fn invalid(why: &str) -> Result<(), ConnectError> {
     Err(ConnectError::Handshake(why.into()))
-}
-
-/// What the server said instead, as far as it comes.
-async fn refused(mut response: Response) -> ConnectError {
-    let (status, headers) = (response.status(), response.headers().clone());
-    let mut body = BytesMut::new();
-    let deadline = Instant::now() + BODY_PATIENCE;
-    while let Ok(Ok(Some(chunk))) = timeout_at(deadline, response.chunk()).await {
-        let room = BODY - body.len();
-        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        if chunk.len() >= room {
-            break;
-        }
-    }
-    ConnectError::Refused(Box::new(Refusal::new(status, headers, body)))
 }

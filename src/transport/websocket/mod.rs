@@ -1,6 +1,5 @@
 //! The WebSocket transport.
 
-mod client;
 mod connection;
 mod handshake;
 #[cfg(test)]
@@ -18,8 +17,8 @@ const WRITE_BUFFER: usize = 16 * 1024;
 
 /// The WebSocket transport. A value to configure and hand to the builder; a clone is the same again.
 ///
-/// It answers pings, follows no redirects, speaks no compression and uses no proxy. It sends no `Origin` header unless
-/// one is given, so that the server's origin check does not apply.
+/// It answers pings, follows no redirects and speaks no compression. It sends no `Origin` header unless one is given, so
+/// that the server's origin check does not apply. TLS and proxies are the business of [`Http`](crate::Http).
 ///
 /// ```
 /// use phoenix_streams::WebSocket;

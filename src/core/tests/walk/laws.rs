@@ -99,7 +99,9 @@ impl World {
                 assert!(self.cause.garbage);
                 (Phase::Open, Phase::Open)
             }
-            Telemetry::Joining { .. } | Telemetry::Joined { .. } => (Phase::Open, Phase::Open),
+            Telemetry::Joining { .. } | Telemetry::Joined { .. } | Telemetry::Rejoining { .. } => {
+                (Phase::Open, Phase::Open)
+            }
             Telemetry::Errored { .. } | Telemetry::ChannelClosed { .. } => (model.phase, model.phase),
         };
         assert_eq!(model.phase, from, "law 8: {telemetry:?}");

@@ -2,6 +2,7 @@
 
 mod frames;
 mod handshake;
+#[cfg(not(any(feature = "rustls", feature = "native-tls")))]
 mod tls;
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};

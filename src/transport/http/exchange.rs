@@ -1,0 +1,94 @@
+//! One HTTP request over a connection of its own, and what comes of it: another protocol, or a refusal.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::{BodyExt, Empty};
+use hyper::{
+    body::Incoming,
+    client::conn::http1::{self, Connection},
+};
+use hyper_util::rt::TokioIo;
+use tokio::time::{Instant, timeout_at};
+
+use super::{ByteStream, stream};
+use crate::error::Refusal;
+
+/// How much is kept of the body of a refusal.
+const BODY: usize = 64 * 1024;
+
+/// How long that may take to come. The status counts more than the words: an attempt that ran out of time for them
+/// would be tried again where a refusal stops the socket.
+const BODY_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What was answered, with the connection that it came by. Dropping it ends the connection.
+pub(crate) struct Answer {
+    response: http::Response<Incoming>,
+    work: Work,
+}
+
+/// What reads and writes. Polled with whatever waits for it, so that an attempt to connect is one future, and nothing
+/// of it is left behind when that is dropped.
+struct Work {
+    connection: Connection<TokioIo<ByteStream>, Empty<Bytes>>,
+    done: bool,
+}
+
+/// Sends a request and waits for its answer. The read buffer bounds the answer's head.
+pub(crate) async fn ask(stream: ByteStream, request: Request<Empty<Bytes>>) -> Result<Answer, hyper::Error> {
+    let (mut requests, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let mut work = Work { connection, done: false };
+    let response = work.until(requests.send_request(request)).await?;
+    Ok(Answer { response, work })
+}
+
+impl Answer {
+    pub(crate) fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        self.response.headers()
+    }
+
+    /// The connection, which speaks another protocol from here on, with what came of that already.
+    pub(crate) async fn upgrade(mut self) -> Result<ByteStream, hyper::Error> {
+        if !self.work.done {
+            poll_fn(|cx| self.work.connection.poll_without_shutdown(cx)).await?;
+        }
+        let parts = self.work.connection.into_parts();
+        Ok(stream::rewound(parts.read_buf, parts.io.into_inner()))
+    }
+
+    /// What was said instead, as far as it comes.
+    pub(crate) async fn refusal(mut self) -> Refusal {
+        let (head, mut incoming) = self.response.into_parts();
+        let mut body = BytesMut::new();
+        let deadline = Instant::now() + BODY_PATIENCE;
+        while body.len() < BODY {
+            let frame = timeout_at(deadline, self.work.until(incoming.frame())).await;
+            let Ok(Some(Ok(frame))) = frame else { break };
+            let Ok(chunk) = frame.into_data() else { break };
+            let room = BODY - body.len();
+            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        }
+        Refusal::new(head.status, head.headers, body)
+    }
+}
+
+impl Work {
+    async fn until<T>(&mut self, outcome: impl Future<Output = T>) -> T {
+        let mut outcome = pin!(outcome);
+        poll_fn(|cx| {
+            // How it ends is told by the outcome.
+            self.done = self.done || self.connection.poll_without_shutdown(cx).is_ready();
+            outcome.as_mut().poll(cx)
+        })
+        .await
+    }
+}

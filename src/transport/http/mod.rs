@@ -1,0 +1,217 @@
+//! How HTTP connections are made: TLS, and through which proxies.
+
+pub(crate) mod credentials;
+mod exchange;
+mod failed;
+mod proxy;
+mod stream;
+mod target;
+mod tcp;
+#[cfg(test)]
+mod tests;
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
+mod tls;
+#[cfg(not(any(feature = "rustls", feature = "native-tls")))]
+#[path = "no_tls.rs"]
+mod tls;
+mod tunnel;
+mod variables;
+
+use std::{fmt, sync::Arc};
+
+use http::{HeaderValue, Uri};
+
+pub(crate) use exchange::ask;
+pub(crate) use failed::failed;
+pub(crate) use stream::ByteStream;
+pub(crate) use target::Target;
+
+use self::{proxy::Proxy, tls::Tls, variables::Variables};
+use crate::error::{BuildError, ConnectError};
+
+/// How HTTP connections are made: whose certificates are trusted, who this side is, and through which proxy. Given to
+/// a socket by [`Builder::http`](crate::Builder::http), to hold for whichever transport it uses.
+///
+/// The default trusts whom the system trusts, and uses the proxies that the system's variables name. A clone is the
+/// same again, and shares what is read once: the certificates. What cannot be used is a [`BuildError`] when a socket
+/// is built with it. `Debug` shows no secret.
+///
+/// ```no_run
+/// use phoenix_streams::{Http, Socket};
+///
+/// # async fn connect() -> Result<(), Box<dyn std::error::Error>> {
+/// let http = Http::default().root_certificate(std::fs::read("ca.pem")?);
+/// let socket = Socket::builder("wss://example.org/socket").http(http).connect().await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Proxies
+///
+/// A tunnel is asked for by `CONNECT`, for `ws` as for `wss`, and the proxy looks up the server's name. It may be
+/// reached by TLS itself (`https://`), and told a user and a password. What it refuses is
+/// [`ConnectError::ProxyRefused`](crate::ConnectError::ProxyRefused). SOCKS is not spoken.
+///
+/// Of the system's variables `http_proxy` holds for `ws` and `http`, `https_proxy` for `wss` and `https`, and
+/// `all_proxy` where that is not set; small letters come before capitals. They are looked up at every attempt to
+/// connect; one that cannot be used is skipped, which is traced. `no_proxy` lists the hosts that are reached without:
+/// `example.org` (and all below it), `10.0.0.0/8`, `example.org:4000` or `*`, parted by commas. `localhost`, names
+/// below it and loopback addresses always are. A proxy given to [`proxy`](Http::proxy) holds for every host, and no
+/// variable is asked.
+#[derive(Clone)]
+pub struct Http {
+    tls: Tls,
+    route: Route,
+    /// For the proxy that is given.
+    credentials: Option<HeaderValue>,
+    /// The first thing that cannot be used.
+    error: Option<BuildError>,
+}
+
+#[derive(Clone, Debug)]
+enum Route {
+    System(Variables),
+    Proxy(Arc<Proxy>),
+    Direct,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Http { tls: Tls::default(), route: Route::System(Variables::of_process()), credentials: None, error: None }
+    }
+}
+
+impl Http {
+    /// Goes through this proxy, whatever the host and the system's variables: `http://host:port`, or `https://` for
+    /// TLS to the proxy itself. It may hold a user and a password, percent-encoded: `http://ann:s%40fe@host:port`.
+    #[must_use]
+    pub fn proxy(mut self, url: impl AsRef<str>) -> Self {
+        match Proxy::parse(url.as_ref()) {
+            Ok(proxy) => self.route = Route::Proxy(Arc::new(proxy)),
+            Err(error) => self.fail(error),
+        }
+        self
+    }
+
+    /// What the proxy given to [`proxy`](Http::proxy) is told, in place of what its URL holds: a user and a password
+    /// as they are, sent as `Basic`. A proxy of the system's variables is not told it.
+    #[must_use]
+    pub fn proxy_credentials(mut self, user: impl AsRef<str>, password: impl AsRef<str>) -> Self {
+        match proxy::credentials(user.as_ref().as_bytes(), password.as_ref().as_bytes()) {
+            Ok(credentials) => self.credentials = Some(credentials),
+            Err(error) => self.fail(error),
+        }
+        self
+    }
+
+    /// Goes through the proxies that these variables name, in place of the process' own: a function from a name, such
+    /// as `https_proxy`, to what it holds.
+    #[must_use]
+    pub fn proxy_variables(mut self, lookup: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
+        self.route = Route::System(Variables::new(lookup));
+        self
+    }
+
+    /// Uses no proxy, whatever the system's variables say.
+    #[must_use]
+    pub fn no_proxy(mut self) -> Self {
+        self.route = Route::Direct;
+        self
+    }
+}
+
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
+impl Http {
+    /// Trusts this root certificate too: PEM, of one or more certificates, or DER of one.
+    #[must_use]
+    pub fn root_certificate(mut self, certificate: impl AsRef<[u8]>) -> Self {
+        self.tls.root_certificate(certificate.as_ref());
+        self
+    }
+
+    /// Trusts the given root certificates alone, and none of the system's.
+    #[must_use]
+    pub fn no_system_roots(mut self) -> Self {
+        self.tls.no_system_roots();
+        self
+    }
+
+    /// Shows this certificate to a server that asks for one: the chain, the client's own first, and its private key,
+    /// both in PEM. The key is PKCS #8, or with rustls also PKCS #1 or SEC 1.
+    #[must_use]
+    pub fn client_certificate(mut self, chain: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Self {
+        self.tls.client_certificate(chain.as_ref(), key.as_ref());
+        self
+    }
+
+    /// TLS by the platform's own library, also where rustls is compiled in.
+    #[cfg(feature = "native-tls")]
+    #[must_use]
+    pub fn native_tls(mut self) -> Self {
+        self.tls.native_tls();
+        self
+    }
+
+    /// TLS as you configured it, in place of all other settings of certificates: a `rustls::ClientConfig` of rustls
+    /// 0.23, perhaps in an `Arc`, or a `native_tls::TlsConnector` of native-tls 0.2, where the feature of that name is
+    /// on. Of rustls, the ALPN protocols are set to `http/1.1`; of native-tls, leave `h2` out.
+    ///
+    /// The type is not named here, so that a later version of either is no breaking change. Anything else is a
+    /// [`BuildError`] when the socket is built.
+    #[must_use]
+    pub fn tls_config(mut self, config: impl std::any::Any) -> Self {
+        self.tls.own(Box::new(config));
+        self
+    }
+}
+
+impl Http {
+    /// Whether it can be used at all.
+    pub(crate) fn check(&self) -> Result<(), BuildError> {
+        match &self.error {
+            Some(error) => Err(error.clone()),
+            None => self.tls.check(),
+        }
+    }
+
+    /// Opens a connection to where this URL is.
+    pub(crate) async fn connect(&self, url: &Uri) -> Result<ByteStream, ConnectError> {
+        let target = Target::of(url);
+        let stream = match &self.route {
+            Route::Direct => tcp::connect(&target).await?,
+            Route::Proxy(proxy) => {
+                let credentials = self.credentials.as_ref().or(proxy.credentials.as_ref());
+                self.tunnel(&proxy.target(), credentials, &target).await?
+            }
+            Route::System(variables) => match variables.proxy_for(&target) {
+                None => tcp::connect(&target).await?,
+                Some(proxy) => self.tunnel(&proxy.target(), proxy.credentials.as_ref(), &target).await?,
+            },
+        };
+        self.secure(&target, stream).await
+    }
+
+    async fn tunnel(
+        &self,
+        proxy: &Target<'_>,
+        credentials: Option<&HeaderValue>,
+        target: &Target<'_>,
+    ) -> Result<ByteStream, ConnectError> {
+        let stream = self.secure(proxy, tcp::connect(proxy).await?).await?;
+        tunnel::open(proxy, credentials, target, stream).await
+    }
+
+    async fn secure(&self, target: &Target<'_>, stream: ByteStream) -> Result<ByteStream, ConnectError> {
+        if target.tls { self.tls.connect(target, stream).await } else { Ok(stream) }
+    }
+
+    fn fail(&mut self, error: BuildError) {
+        self.error.get_or_insert(error);
+    }
+}
+
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http").field("tls", &self.tls).field("route", &self.route).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,51 @@
+//! TCP: names are looked up, and IPv4 and IPv6 raced.
+
+use std::{
+    io,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures::{TryFutureExt, future::MapErr};
+use http::Uri;
+use hyper_util::client::legacy::connect::{
+    HttpConnector,
+    dns::{GaiAddrs, GaiFuture, GaiResolver, Name},
+};
+use tower_service::Service;
+
+use super::{
+    ByteStream, Target,
+    failed::{Unresolved, unreachable},
+};
+use crate::error::{BuildError, ConnectError};
+
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+pub(super) async fn connect(target: &Target<'_>) -> Result<ByteStream, ConnectError> {
+    let mut connector = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
+    connector.set_nodelay(true);
+    connector.set_keepalive(Some(KEEPALIVE));
+    let address: Uri =
+        format!("http://{target}").parse().map_err(|_| BuildError::Url("its host is not legal".into()))?;
+    let stream = connector.call(address).await.map_err(|error| unreachable(target, error))?;
+    Ok(Box::new(stream.into_inner()))
+}
+
+/// The system's, whose errors are known again.
+#[derive(Clone)]
+struct Resolver(GaiResolver);
+
+impl Service<Name> for Resolver {
+    type Response = GaiAddrs;
+    type Error = Unresolved;
+    type Future = MapErr<GaiFuture, fn(io::Error) -> Unresolved>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Unresolved>> {
+        self.0.poll_ready(cx).map_err(Unresolved)
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        self.0.call(name).map_err(Unresolved)
+    }
+}

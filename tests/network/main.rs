@@ -1,0 +1,55 @@
+//! Over real networks, all of them on loopback: TLS with certificates made here, and a proxy.
+
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
+mod certificates;
+mod connect_proxy;
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
+mod front;
+mod proxy;
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
+mod tls;
+
+use std::{net::SocketAddr, time::Duration};
+
+use phoenix_streams::{Backoff, Builder, ConnectError, Http, Socket, json, testing::Server};
+
+/// A server with one channel, whose replies say that it was reached.
+async fn server() -> Server {
+    let server = Server::builder().join("room:*", |_, _| async { Ok(json!({ "welcome": true })) });
+    server.start().await.unwrap()
+}
+
+/// Where it is.
+fn address(server: &Server) -> SocketAddr {
+    server.url().strip_prefix("ws://").unwrap().split('/').next().unwrap().parse().unwrap()
+}
+
+/// One attempt to connect, and a join to show that frames go both ways.
+async fn attempt(url: &str, http: &Http) -> Result<Socket, ConnectError> {
+    let socket = once(Socket::builder(url).http(http.clone())).connect().await?;
+    let reply = socket.channel("room:1").join(()).await.unwrap();
+    assert_eq!(reply.payload().as_str(), Some(r#"{"welcome":true}"#));
+    Ok(socket)
+}
+
+fn once(builder: Builder) -> Builder {
+    builder.reconnect(Backoff::steps([Duration::ZERO]).limit(0))
+}
+
+/// Runs the rest of a test in a process of its own, with these variables.
+///
+/// Whether this is that process.
+fn alone(test: &str, variables: &[(&str, &str)]) -> bool {
+    if std::env::var("TEST_ALONE").is_ok_and(|alone| alone == test) {
+        return true;
+    }
+    let out = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test])
+        .env("TEST_ALONE", test)
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&out.stderr));
+    false
+}
