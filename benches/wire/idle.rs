@@ -1,9 +1,9 @@
 //! What sockets and channels keep in memory while nothing happens.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use phoenix_streams::Socket;
+use phoenix_streams::{Http, Socket};
 use tokio::{runtime::Builder, time::sleep};
 
 use crate::machine::{Elsewhere, fresh, resident};
@@ -18,18 +18,27 @@ pub(crate) fn run() {
     println!("| | figure | aim |");
     println!("|---|--:|--:|");
     let server = Elsewhere::start();
-    let here = server.address.to_string();
-    println!("| one of {SOCKETS} sockets | {} | < 24 KiB |", fresh(&["sockets", &here]));
-    println!("| one of {CHANNELS} joined channels of one socket | {} | < 2 KiB |\n", fresh(&["channels", &here]));
+    let plain = format!("ws://{}", server.address);
+    let secure = format!("wss://localhost:{}", server.secure_port);
+    println!("| one of {SOCKETS} sockets | {} | < 24 KiB |", fresh(&["sockets", &plain]));
+    println!("| the same by TLS | {} | < 32 KiB |", fresh(&["sockets", &secure, &server.certificate]));
+    println!("| one of {CHANNELS} joined channels of one socket | {} | < 2 KiB |\n", fresh(&["channels", &plain]));
 }
 
 fn print(bytes: usize, count: usize) {
     println!("{:.1} KiB", bytes as f64 / count as f64 / 1024.0);
 }
 
-pub(crate) fn sockets(server: SocketAddr) {
+/// Trusts this certificate alone, in hexadecimal digits.
+pub(crate) fn trusting(certificate: &str) -> Http {
+    let digits = certificate.as_bytes().chunks(2).map(|two| std::str::from_utf8(two).expect("digits"));
+    let der: Vec<_> = digits.map(|two| u8::from_str_radix(two, 16).expect("digits")).collect();
+    Http::default().root_certificate(der).no_system_roots()
+}
+
+pub(crate) fn sockets(url: &str, http: Http) {
     Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(async {
-        let connect = |_| Socket::builder(format!("ws://{server}")).connect();
+        let connect = |_| Socket::builder(url).http(http.clone()).connect();
         // What the first ones need for all is not theirs.
         let warm: Vec<_> = stream::iter(0..10).then(connect).try_collect().await.expect("connections");
         sleep(SETTLING).await;
@@ -42,9 +51,9 @@ pub(crate) fn sockets(server: SocketAddr) {
     });
 }
 
-pub(crate) fn channels(server: SocketAddr) {
+pub(crate) fn channels(url: &str) {
     Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(async {
-        let socket = Socket::builder(format!("ws://{server}")).connect().await.expect("a connection");
+        let socket = Socket::builder(url).connect().await.expect("a connection");
         sleep(SETTLING).await;
         let before = resident();
         let rooms: Vec<_> = (0..CHANNELS).map(|number| socket.channel(format!("room:{number}"))).collect();

@@ -4,7 +4,6 @@ use std::{
     fs,
     future::Future,
     io::{BufRead, BufReader},
-    net::SocketAddr,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -111,7 +110,11 @@ pub(crate) fn fresh(arguments: &[&str]) -> String {
 /// This program as a server in a process of its own, which ends with this value.
 pub(crate) struct Elsewhere {
     child: Child,
-    pub(crate) address: SocketAddr,
+    pub(crate) address: String,
+    /// For TLS, to `localhost`.
+    pub(crate) secure_port: String,
+    /// In hexadecimal digits.
+    pub(crate) certificate: String,
 }
 
 impl Elsewhere {
@@ -120,7 +123,9 @@ impl Elsewhere {
         let mut child = Command::new(own).args(["inside", "server"]).stdout(Stdio::piped()).spawn().expect("a process");
         let mut said = String::new();
         BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut said).expect("an address");
-        Elsewhere { child, address: said.trim().parse().expect("an address") }
+        let mut words = said.split_whitespace().map(str::to_owned);
+        let mut word = || words.next().expect("where it is");
+        Elsewhere { child, address: word(), secure_port: word(), certificate: word() }
     }
 }
 

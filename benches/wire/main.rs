@@ -13,6 +13,8 @@ mod scale;
 mod server;
 mod trips;
 
+use phoenix_streams::Http;
+
 const SECTIONS: [(&str, fn()); 6] = [
     ("receive", receive::run),
     ("calm", calm::run),
@@ -49,8 +51,9 @@ fn inside(name: &str, arguments: &[&str]) {
         ("server", []) => server::speak_and_serve(),
         ("stalled", [server]) => calm::stalled(server.parse().expect("an address")),
         ("held", [server]) => calm::held(server.parse().expect("an address")),
-        ("sockets", [server]) => idle::sockets(server.parse().expect("an address")),
-        ("channels", [server]) => idle::channels(server.parse().expect("an address")),
+        ("sockets", [url]) => idle::sockets(url, Http::default()),
+        ("sockets", [url, certificate]) => idle::sockets(url, idle::trusting(certificate)),
+        ("channels", [url]) => idle::channels(url),
         // One side alone, to be profiled: `perf record target/release/deps/wire-.. inside flood ours 100 1000000`.
         ("flood", [side, size, frames]) => {
             let [size, frames] = [size, frames].map(|number| number.parse().expect("a number"));

@@ -5,11 +5,12 @@ use std::{
     fmt::Write as _,
     io::{self, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
     thread,
 };
 
 use serde::{Deserialize, Serialize};
+use tokio_rustls::rustls::{self, ServerConfig, ServerConnection, StreamOwned, pki_types::PrivatePkcs8KeyDer};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::machine;
@@ -31,17 +32,29 @@ pub(crate) fn address() -> SocketAddr {
         let (listener, address) = listen();
         thread::spawn(move || {
             machine::pin(&[machine::last_core()]);
-            serve(listener);
+            serve(listener, talk);
         });
         address
     })
 }
 
-/// Serves for as long as the process lives, having said where.
+/// Serves for as long as the process lives, also by TLS, having said where and with which certificate.
 pub(crate) fn speak_and_serve() {
-    let (listener, address) = listen();
-    println!("{address}");
-    serve(listener);
+    let ((plain, address), (secure, secure_address)) = (listen(), listen());
+    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let key = PrivatePkcs8KeyDer::from(own.signing_key.serialize_der());
+    let config = ServerConfig::builder_with_provider(rustls::crypto::aws_lc_rs::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .and_then(|config| config.with_no_client_auth().with_single_cert(vec![own.cert.der().clone()], key.into()))
+        .expect("a configuration");
+    let certificate: String = own.cert.der().iter().map(|byte| format!("{byte:02x}")).collect();
+    println!("{address} {} {certificate}", secure_address.port());
+    let config = Arc::new(config);
+    thread::spawn(|| serve(plain, talk));
+    serve(secure, move |stream| {
+        let session = ServerConnection::new(config.clone()).map_err(io::Error::other)?;
+        talk(StreamOwned::new(session, stream))
+    });
 }
 
 fn listen() -> (TcpListener, SocketAddr) {
@@ -50,9 +63,10 @@ fn listen() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-fn serve(listener: TcpListener) {
+fn serve(listener: TcpListener, talk: impl Fn(TcpStream) -> io::Result<()> + Clone + Send + 'static) {
     const STACK: usize = 256 << 10;
     for stream in listener.incoming().map_while(Result::ok) {
+        let talk = talk.clone();
         // A peer that is gone ends its thread, and nothing else.
         let talk = move || stream.set_nodelay(true).and_then(|()| talk(stream)).unwrap_or_default();
         thread::Builder::new().stack_size(STACK).spawn(talk).expect("a thread");

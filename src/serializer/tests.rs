@@ -310,9 +310,13 @@ fn names_are_written_as_json_writes_them() {
         for len in 0..20 {
             for at in 0..=len {
                 let name: String = (0..=len).map(|place| if place == at { special } else { 'x' }).collect();
-                let sent = Envelope { topic: (&*name).into(), event: "e".into(), ..message(None, None, ()) };
                 let quoted = serde_json::to_string(&name).unwrap();
-                assert_eq!(written(&sent), format!(r#"[null,null,{quoted},"e",{{}}]"#).into_bytes());
+                let expected = format!(r#"["1","2",{quoted},"e",{{}}]"#);
+                let sent = Envelope { topic: (&*name).into(), ..message(Some("1"), Some("2"), ()) };
+                assert_eq!(written(&sent), expected.into_bytes());
+                let expected = format!(r#"["1",{quoted},"t",{quoted},{{}}]"#);
+                let sent = Envelope { event: (&*name).into(), ..message(Some("1"), Some(&name), ()) };
+                assert_eq!(written(&sent), expected.into_bytes());
             }
         }
     }
