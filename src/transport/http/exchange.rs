@@ -26,7 +26,7 @@ use crate::error::Refusal;
 const BODY: usize = 64 * 1024;
 
 /// How much an exchange may bring in all, and how many headers one answer may have.
-const WHOLE: usize = 256 * 1024;
+const WHOLE: usize = 1024 * 1024;
 const MAX_HEADERS: usize = 1024;
 
 /// How long that may take to come. The status counts more than the words: an attempt that ran out of time for them
