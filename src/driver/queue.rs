@@ -141,6 +141,7 @@ struct Filling {
     large: Vec<Bytes>,
     large_bytes: usize,
     names: Vec<Arc<Names>>,
+    names_bytes: usize,
     full: Vec<Chunk>,
     /// What the last turn filled: a first guess for the next.
     guess: usize,
@@ -159,13 +160,14 @@ impl Writer {
     pub(super) fn push(&mut self, incoming: &Incoming<'_>) {
         let (bytes, kind) = (incoming.body.bytes, incoming.body.kind);
         let small = bytes.len() < SLICE_FROM;
+        let name = self.event.is_none().then(|| self.names.find(incoming.event));
+        if let Some(name) = &name {
+            self.filling.make_room_for_name(name.event.len(), &self.names.own);
+        }
         if small {
             self.filling.make_room(bytes.len(), CHUNK.min(self.queue.limit() / 8), &self.names.own);
         }
-        let name = match &self.event {
-            Some(_) => 0,
-            None => self.filling.name(self.names.find(incoming.event)),
-        };
+        let name = name.map_or(0, |name| self.filling.name(name));
         if small {
             self.filling.small(bytes, kind, name);
         } else {
@@ -296,8 +298,16 @@ impl Filling {
         self.records.push(place);
     }
 
+    /// A message keeps the names of those it came with too.
+    fn make_room_for_name(&mut self, bytes: usize, own: &Arc<Names>) {
+        if self.names_bytes + bytes > CHUNK {
+            self.seal(own);
+        }
+    }
+
     fn name(&mut self, names: Arc<Names>) -> u32 {
         if self.names.last().is_none_or(|last| !Arc::ptr_eq(last, &names)) {
+            self.names_bytes += names.event.len();
             self.names.push(names);
         }
         self.names.len() as u32 - 1
@@ -310,6 +320,7 @@ impl Filling {
         self.guess = self.data.len() + self.data.len() / 8;
         self.guessed_records = self.records.len();
         let names = mem::take(&mut self.names);
+        self.names_bytes = 0;
         let cost = self.data.capacity()
             + self.records.capacity() * size_of::<Place>()
             + self.large.capacity() * size_of::<Bytes>()

@@ -10,6 +10,7 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
+use bytes::Bytes;
 use futures::{Sink, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::tungstenite::{
@@ -24,7 +25,7 @@ use tokio_tungstenite::tungstenite::{
     },
 };
 
-use crate::{error::ConnectError, transport::Frame};
+use crate::{error::ConnectError, serializer::SLICE_FROM, transport::Frame};
 
 /// How much may wait to be written before [`Sink::poll_ready`] holds back.
 const MAX_BUFFERED: usize = 128 * 1024;
@@ -85,8 +86,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream for Open<S> {
         this.wake(cx);
         for _ in 0..MAX_CONTROL {
             let item = match this.socket.read() {
-                Ok(Message::Text(text)) => return Poll::Ready(Some(Ok(Frame::Text(text.into())))),
-                Ok(Message::Binary(bytes)) => return Poll::Ready(Some(Ok(Frame::Binary(bytes)))),
+                Ok(Message::Text(text)) => return Poll::Ready(Some(Ok(Frame::Text(owned(text.into()))))),
+                Ok(Message::Binary(bytes)) => return Poll::Ready(Some(Ok(Frame::Binary(owned(bytes))))),
                 // The next `read` writes and flushes the pong before it reads on.
                 Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => continue,
                 Ok(Message::Close(close)) => {
@@ -152,6 +153,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Frame> for Open<S> {
         let _ = ready!(self.as_mut().poll_flush(cx));
         Pin::new(&mut self.socket.get_mut().io).poll_shutdown(cx).map_err(ConnectError::transport)
     }
+}
+
+/// What may be kept in slices gets a buffer of its own, for all its readers: in the one it was read into a few KiB would
+/// keep megabytes, unseen by the bounds of those who hold them. (And a read buffer that lives on has to be made anew.)
+fn owned(bytes: Bytes) -> Bytes {
+    if bytes.len() < SLICE_FROM { bytes } else { Bytes::copy_from_slice(&bytes) }
 }
 
 fn received(close: Option<CloseFrame>) -> Frame {
