@@ -318,8 +318,8 @@ impl Builder {
         self
     }
 
-    /// What may wait for one channel's join: this many pushes and casts, and this many bytes of them. The newest is
-    /// refused. Default 1 000 and 8 MiB.
+    /// What may wait for one channel's join: this many pushes and casts, and this many bytes of them, with some 130 bytes
+    /// for each. The newest is refused; what a sink has on its way does not count. Default 1 000 and 8 MiB.
     pub fn join_buffer(mut self, pushes: usize, bytes: usize) -> Self {
         (self.config.waiting_pushes, self.config.waiting_bytes) = (pushes, bytes);
         self

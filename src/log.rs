@@ -59,6 +59,9 @@ pub(crate) fn received(message: &Incoming<'_>) {
 
 #[cold]
 fn push(message: &Outgoing<'_>) {
+    if !tracing::enabled!(target: PUSH, Level::TRACE) {
+        return;
+    }
     let Outgoing { join_ref, reference, topic, event, payload } = *message;
     let event = event.as_str();
     let payload = &*shown(payload.as_bytes(), payload.is_binary());
@@ -67,6 +70,9 @@ fn push(message: &Outgoing<'_>) {
 
 #[cold]
 fn push_raw(message: &Envelope) {
+    if !tracing::enabled!(target: PUSH, Level::TRACE) {
+        return;
+    }
     let Envelope { join_ref, r#ref, topic, event, payload } = message;
     let (join_ref, reference, topic, event) = (join_ref.as_deref(), r#ref.as_deref(), &**topic, &**event);
     let payload = &*shown(payload.as_bytes(), payload.is_binary());
@@ -75,6 +81,10 @@ fn push_raw(message: &Envelope) {
 
 #[cold]
 fn receive(message: &Incoming<'_>) {
+    // Somebody may listen to something else at this level.
+    if !tracing::enabled!(target: RECEIVE, Level::TRACE) {
+        return;
+    }
     let Incoming { join_ref, reference, topic, event, body, .. } = message;
     let (status, payload) = status_and_payload(event.as_str(), body);
     trace!(
@@ -165,7 +175,9 @@ fn errored(topic: &Topic, cause: &NotJoined) {
         NotJoined::ConnectionLost(_) => return debug!(target: CHANNEL, topic, reason = "connection lost", "error"),
         NotJoined::Stopped(_) => return debug!(target: CHANNEL, topic, reason = "stopped", "error"),
         NotJoined::Provider(cause) => {
-            return warn!(target: CHANNEL, topic, reason = "params", cause = cause.to_string(), "error");
+            warn!(target: CHANNEL, topic, reason = "params", "error");
+            // It may quote the params.
+            return trace!(target: CHANNEL, topic, cause = cause.to_string(), "why there are no params");
         }
         NotJoined::Refused(reply) => {
             status = Some(reply.status());

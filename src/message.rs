@@ -84,7 +84,8 @@ impl fmt::Debug for Message {
 /// What a channel has received before this join: given to a [`join_with`](crate::Channel::join_with) closure, so that it
 /// can ask for what came meanwhile. Received is not read: a stream may still hold it.
 ///
-/// It remembers the very last message, and the last one of up to 64 event names and 1 MiB in all. What belongs to a life
+/// From when the closure is given it remembers the very last message, and the last one of up to 64 event names and 1 MiB
+/// in all; where the socket has no room for that (a quarter of what it may hold for readers), an older one. What belongs to a life
 /// before a leave or a close is forgotten.
 #[derive(Clone, Debug, Default)]
 pub struct LastSeen(Arc<[Message]>);

@@ -103,7 +103,7 @@ impl Telemetry {
                 _ => 0,
             },
             Telemetry::Failed { cause, .. } | Telemetry::Stopped { cause } => match &**cause {
-                ConnectError::Refused(refusal) | ConnectError::ProxyRefused(refusal) => refusal.body().len(),
+                ConnectError::Refused(refusal) | ConnectError::ProxyRefused(refusal) => refusal.held(),
                 _ => 0,
             },
             _ => 0,

@@ -105,3 +105,38 @@ async fn g_5_what_is_sent_takes_no_memory_for_the_log() {
     assert!(taken.bytes_total < CASTS * PAYLOAD * 3 / 2, "{taken:?}");
     assert_eq!(&*server.recv().await.unwrap().event, "shout");
 }
+
+/// Listens to an application at the finest level, and to nothing of ours: `RUST_LOG=app=trace`.
+struct Elsewhere;
+
+impl tracing::Subscriber for Elsewhere {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target().starts_with("app")
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {}
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+// G-5: nobody listens to these messages, though somebody does to something.
+#[tokio::test(start_paused = true)]
+async fn g_5_what_is_received_takes_no_memory_where_somebody_listens_to_something_else() {
+    let _listening = tracing::subscriber::set_default(Elsewhere);
+    let (mut driver, _socket, _room, mut server) = driven().await;
+    for _ in 0..100 {
+        server.broadcast("room:1", "shout", json!({ "body": "x".repeat(5_000) })).await;
+    }
+    let taken = allocation_counter::measure(|| drive(&mut driver));
+    assert!(taken.count_total < 10, "{taken:?}");
+}

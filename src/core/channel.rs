@@ -1,9 +1,9 @@
 //! The life of a channel: idle, joining, joined, leaving, errored, closed.
 
-use std::{collections::VecDeque, mem, sync::Arc};
+use std::{mem, sync::Arc, time::Duration};
 
 use super::{
-    ChannelId, Core, IdMap, Instant, Output, Params, Timer, Waiter, config::PROVEN_AFTER, push::Pending,
+    ChannelId, Core, IdMap, Instant, Output, Params, Timer, Waiter, config::PROVEN_AFTER, line::Line, push::Pending,
     retry::retry_delay,
 };
 use crate::{
@@ -27,8 +27,10 @@ pub(super) struct Channel<T> {
     tries: u32,
     pub(super) joins: Vec<Waiter<T>>,
     pub(super) pushes: IdMap<Pending<T>>,
-    /// Pushes that wait for the join, in order; ids that are gone from `pushes` are passed over.
-    pub(super) waiting: VecDeque<u64>,
+    /// Pushes that wait for the join, in order.
+    pub(super) waiting: Line,
+    /// Of those whose sender does not bound them by itself.
+    pub(super) waiting_pushes: usize,
     pub(super) waiting_bytes: usize,
 }
 
@@ -76,13 +78,16 @@ pub(super) enum State<T> {
 /// When an errored channel joins again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rejoin {
-    /// Then, if the connection stays.
-    At(Instant),
-    /// When the socket opens.
-    OnOpen,
+    /// Then, if the connection stays; on a new one at once, but no sooner than `least`.
+    At { then: Instant, least: Instant },
+    /// When the socket opens, but no sooner than then.
+    OnOpen { least: Instant },
     /// Only another `join` heals it (DEV-13).
     Never,
 }
+
+/// When the socket opens, at once.
+pub(super) const ON_OPEN: Rejoin = Rejoin::OnOpen { least: Instant(Duration::ZERO) };
 
 impl<T> State<T> {
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -92,7 +97,7 @@ impl<T> State<T> {
             State::Leaving { deadline, ref waiters, .. } => {
                 waiters.iter().map(|(_, deadline)| *deadline).chain([deadline]).min()
             }
-            State::Errored { rejoin: Rejoin::At(then), .. } => Some(then),
+            State::Errored { rejoin: Rejoin::At { then, .. }, .. } => Some(then),
             _ => None,
         }
     }
@@ -108,9 +113,10 @@ impl<T> State<T> {
         }
     }
 
-    /// The join ref that the server knows or is about to know.
+    /// The join ref of the latest join that was sent (M-4).
     pub(super) fn join_ref(&self) -> Option<u64> {
         match *self {
+            State::Joining { deadline: None, over, .. } => over,
             State::Joining { join_ref, .. } | State::Joined { join_ref, .. } | State::Leaving { join_ref, .. } => {
                 Some(join_ref)
             }
@@ -135,6 +141,10 @@ impl<T> State<T> {
             State::Joining { join_ref, .. } | State::Joined { join_ref, .. } => Some(join_ref),
             _ => None,
         }
+    }
+
+    fn is_joining(&self) -> bool {
+        matches!(self, State::Joining { .. })
     }
 
     pub(super) fn is_joined(&self) -> bool {
@@ -163,7 +173,8 @@ impl<T> Channel<T> {
             tries: 0,
             joins: Vec::new(),
             pushes: IdMap::default(),
-            waiting: VecDeque::new(),
+            waiting: Line::default(),
+            waiting_pushes: 0,
             waiting_bytes: 0,
         }
     }
@@ -208,16 +219,17 @@ impl<T> Core<T> {
             let lost = NotJoined::ConnectionLost(cause.clone());
             match channel_state(self, id) {
                 Some(State::Leaving { .. }) => self.left(now, id, Err(LeaveError::Disconnected)),
-                Some(State::Asking { .. } | State::Joining { .. }) => self.error(id, lost, Rejoin::OnOpen),
-                Some(State::Joined { since, .. }) => {
-                    if now - *since >= PROVEN_AFTER {
-                        self.forgive(id);
-                    }
-                    self.error(id, lost, Rejoin::OnOpen);
+                Some(State::Asking { .. } | State::Joining { .. }) => {
+                    self.unanswered(id, JoinError::Disconnected);
+                    self.error(id, lost, ON_OPEN);
                 }
-                Some(State::Errored { cause, rejoin: Rejoin::At(_) }) => {
-                    let cause = cause.clone();
-                    self.set_state(id, State::Errored { cause, rejoin: Rejoin::OnOpen });
+                Some(State::Joined { .. }) => {
+                    self.judge_joined(now, id);
+                    self.error(id, lost, ON_OPEN);
+                }
+                Some(State::Errored { cause, rejoin: Rejoin::At { least, .. } }) => {
+                    let (cause, least) = (cause.clone(), *least);
+                    self.set_state(id, State::Errored { cause, rejoin: Rejoin::OnOpen { least } });
                 }
                 _ => {}
             }
@@ -227,7 +239,7 @@ impl<T> Core<T> {
     /// The socket has stopped: whoever waits for a join is told.
     pub(super) fn stop_channels(&mut self, cause: &Arc<ConnectError>) {
         for id in self.wanted() {
-            self.error(id, NotJoined::Stopped(cause.clone()), Rejoin::OnOpen);
+            self.error(id, NotJoined::Stopped(cause.clone()), ON_OPEN);
             self.out.push_back(Output::NotJoined(id, NotJoined::Stopped(cause.clone())));
             self.fail_joins(id, &JoinError::Stopped(cause.clone()));
         }
@@ -251,10 +263,22 @@ impl<T> Core<T> {
     pub(super) fn fail_channel(&mut self, now: Instant, id: ChannelId, cause: NotJoined) {
         self.unqueue_pushes(id);
         self.disconnect_pushes(id);
+        self.judge_joined(now, id);
+        self.rejoin_after(now, id, cause, Retry::Backoff);
+    }
+
+    /// A join that has lasted has proven itself, however it ends.
+    pub(super) fn judge_joined(&mut self, now: Instant, id: ChannelId) {
         if matches!(channel_state(self, id), Some(State::Joined { since, .. }) if now - *since >= PROVEN_AFTER) {
             self.forgive(id);
         }
-        self.rejoin_after(now, id, cause, Retry::Backoff);
+    }
+
+    /// A join that was sent ends without an answer of its own.
+    pub(super) fn unanswered(&mut self, id: ChannelId, why: JoinError) {
+        if let Some(State::Joining { deadline: Some(_), .. }) = channel_state(self, id) {
+            self.out.push_back(Output::Joined(id, Err(why)));
+        }
     }
 
     /// Whether and when it joins again, by its cause (DEV-13); `usual` where no policy says otherwise.
@@ -268,7 +292,11 @@ impl<T> Core<T> {
         channel.tries = channel.tries.saturating_add(1);
         match retry_delay(retry, &self.config.rejoin, channel.tries, &mut self.random) {
             Some(delay) => {
-                self.error(id, cause, Rejoin::At(now + delay));
+                let least = match retry {
+                    Retry::NoSooner(least) => now + least,
+                    _ => Instant::default(),
+                };
+                self.error(id, cause, Rejoin::At { then: now + delay, least });
                 if let Some(topic) = self.topic(id) {
                     self.tell(Telemetry::Rejoining { topic, delay });
                 }
@@ -284,7 +312,10 @@ impl<T> Core<T> {
     pub(super) fn server_closed(&mut self, now: Instant, id: ChannelId) {
         match channel_state(self, id) {
             Some(State::Leaving { .. }) => self.left(now, id, Ok(())),
-            Some(_) => self.close_channel(id, ChannelClosed::Server),
+            Some(_) => {
+                self.unanswered(id, JoinError::Closed);
+                self.close_channel(id, ChannelClosed::Server);
+            }
             None => {}
         }
     }
@@ -354,6 +385,10 @@ impl<T> Core<T> {
         let before = channel.state.status();
         if matches!(channel.state, State::Asking { .. }) {
             self.out.push_back(Output::Unask(id));
+        }
+        // A join that was not written, and will not be, leaves nothing behind.
+        if let (State::Joining { join_ref, deadline: None, .. }, false) = (&channel.state, state.is_joining()) {
+            self.outbox.forget_join(id, *join_ref);
         }
         channel.state = state;
         self.settled = None;

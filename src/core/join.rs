@@ -4,7 +4,7 @@ use std::mem;
 
 use super::{
     ChannelId, Core, Instant, Join, Out, Outcome, Output, Params, Timer, Waiter,
-    channel::{Rejoin, State, channel_state},
+    channel::{ON_OPEN, Rejoin, State, channel_state},
     event,
 };
 use crate::{
@@ -137,7 +137,13 @@ impl<T> Core<T> {
     /// The connection is open: what is wanted joins (law 7, C-21).
     pub(super) fn join_wanted(&mut self, now: Instant) {
         for id in self.wanted() {
-            self.send_join(now, id);
+            match channel_state(self, id) {
+                Some(State::Errored { cause, rejoin: Rejoin::OnOpen { least } }) if *least > now => {
+                    let (cause, least) = (cause.clone(), *least);
+                    self.set_state(id, State::Errored { cause, rejoin: Rejoin::At { then: least, least } });
+                }
+                _ => self.send_join(now, id),
+            }
         }
     }
 
@@ -147,7 +153,7 @@ impl<T> Core<T> {
         if self.link.is_open() {
             self.send_join(now, id);
         } else if let Some(cause) = self.stopped().cloned() {
-            self.error(id, NotJoined::Stopped(cause.clone()), Rejoin::OnOpen);
+            self.error(id, NotJoined::Stopped(cause.clone()), ON_OPEN);
             self.out.push_back(Output::NotJoined(id, NotJoined::Stopped(cause)));
         } else {
             self.set_state(id, State::Wanted);
@@ -156,6 +162,7 @@ impl<T> Core<T> {
 
     /// A fresh join over the present one: the server closes that (C-39), and its pushes are settled.
     fn rejoin(&mut self, now: Instant, id: ChannelId) {
+        self.judge_joined(now, id);
         self.unqueue_pushes(id);
         self.disconnect_pushes(id);
         self.send_join(now, id);

@@ -302,6 +302,7 @@ impl<T> Core<T> {
         self.set_link(Link::Down);
         self.tell(Telemetry::Closed { cause: cause.clone(), after: now - since });
         self.out.push_back(Output::Latency(None));
+        self.outbox.keep_pushes();
         self.lose_pings();
         self.unqueue_raw();
         self.lose_channels(now, cause);

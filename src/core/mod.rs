@@ -16,6 +16,7 @@ pub(crate) mod event;
 mod ids;
 mod join;
 mod leave;
+mod line;
 mod link;
 mod outbox;
 mod params;

@@ -48,6 +48,40 @@ impl Outbox {
         taken
     }
 
+    /// A push that is not wanted any more. The latest are looked at first: it may just have come.
+    pub(crate) fn forget_push(&mut self, channel: ChannelId, id: u64) {
+        self.forget(|out| matches!(*out, Out::Push(owner, other, _) if (owner, other) == (channel, id)));
+    }
+
+    pub(crate) fn forget_join(&mut self, channel: ChannelId, id: u64) {
+        self.forget(|out| matches!(*out, Out::Join(owner, other) if (owner, other) == (channel, id)));
+    }
+
+    pub(crate) fn forget_ping(&mut self, id: u64) {
+        self.forget(|out| matches!(*out, Out::Ping(other) if other == id));
+    }
+
+    pub(crate) fn forget_raw(&mut self, id: u64) {
+        self.forget(|out| matches!(*out, Out::Raw(other, _) if other == id));
+    }
+
+    fn forget(&mut self, is_it: impl Fn(&Out) -> bool) {
+        if let Some(out) = self.queue.iter().rposition(is_it).and_then(|at| self.queue.remove(at)) {
+            self.bytes -= cost(&out);
+        }
+    }
+
+    /// The connection is gone, and with it all that was for it alone.
+    pub(crate) fn keep_pushes(&mut self) {
+        self.queue.retain(|out| {
+            let stays = matches!(out, Out::Push(..) | Out::Raw(..));
+            if !stays {
+                self.bytes -= cost(out);
+            }
+            stays
+        });
+    }
+
     /// Takes out the raw pushes, in order.
     pub(crate) fn take_raw(&mut self) -> Vec<u64> {
         let mut taken = Vec::new();

@@ -71,6 +71,9 @@ impl<T> Core<T> {
 
     fn take_ping(&mut self, id: u64) -> Option<Ping<T>> {
         let ping = self.pings.remove(&id)?;
+        if ping.written.is_none() {
+            self.outbox.forget_ping(id);
+        }
         self.timers.disarm(Some(ping.deadline), Timer::Ping(id));
         Some(ping)
     }

@@ -1,6 +1,9 @@
 //! Pushes and casts: waiting for the join, queued, sent; settled exactly once.
 
-use super::{ChannelId, Core, Instant, Out, Outcome, Push, Raw, Timer, To, channel::State};
+use super::{
+    ChannelId, Core, Instant, Out, Outcome, Push, Raw, Timer, To,
+    channel::{Channel, State},
+};
 use crate::{
     error::{CastError, NotSent, PushError},
     message::{EventName, Reply},
@@ -14,6 +17,7 @@ pub(super) struct Pending<T> {
     token: T,
     deadline: Instant,
     wants_reply: bool,
+    patient: bool,
     stage: Stage,
 }
 
@@ -41,6 +45,16 @@ impl Stage {
     }
 }
 
+impl<T> Channel<T> {
+    /// Whoever bounds by itself what waits is not counted.
+    fn count(&mut self, pending: &Pending<T>) {
+        if matches!(pending.stage, Stage::Waiting(..)) && !pending.patient {
+            self.waiting_pushes += 1;
+            self.waiting_bytes += pending.stage.cost();
+        }
+    }
+}
+
 impl<T> Core<T> {
     pub(super) fn push(&mut self, push: Push<T>) {
         let Push { to, id: reference, event, payload, deadline, token, wants_reply, patient } = push;
@@ -64,15 +78,16 @@ impl<T> Core<T> {
         if joined {
             self.outbox.push(Out::Push(id, reference, cost));
         } else {
-            let full = channel.waiting.len() >= self.config.waiting_pushes
+            let full = channel.waiting_pushes >= self.config.waiting_pushes
                 || channel.waiting_bytes + cost > self.config.waiting_bytes;
             if full && !patient {
                 return self.not_sent(token, wants_reply, NotSent::BufferFull);
             }
             channel.waiting.push_back(reference);
-            channel.waiting_bytes += cost;
         }
-        channel.pushes.insert(reference, Pending { token, deadline, wants_reply, stage });
+        let pending = Pending { token, deadline, wants_reply, patient, stage };
+        channel.count(&pending);
+        channel.pushes.insert(reference, pending);
         self.pending_pushes += 1;
         self.timers.arm(Some(deadline), Timer::Push(id, reference));
     }
@@ -123,7 +138,7 @@ impl<T> Core<T> {
             pending.stage = Stage::Sent { join_ref };
             return encoded.ok();
         }
-        let pending = self.take_push(id, reference)?;
+        let pending = self.remove_push(id, reference)?;
         match (encoded, pending.wants_reply) {
             (Ok(frame), _) => {
                 let how = if self.parting { Err(CastError::Disconnected) } else { Ok(()) };
@@ -144,8 +159,8 @@ impl<T> Core<T> {
     /// The channel is joined: what waited goes out, in order.
     pub(super) fn queue_waiting(&mut self, id: ChannelId) {
         let Some(channel) = self.channels.get_mut(&id) else { return };
-        channel.waiting_bytes = 0;
-        for reference in std::mem::take(&mut channel.waiting) {
+        (channel.waiting_pushes, channel.waiting_bytes) = (0, 0);
+        for reference in channel.waiting.take() {
             let Some(pending) = channel.pushes.get_mut(&reference) else { continue };
             if let Stage::Waiting(event, payload) = &pending.stage {
                 let stage = Stage::Queued(event.clone(), payload.clone());
@@ -163,7 +178,10 @@ impl<T> Core<T> {
             let Some(pending) = channel.pushes.get_mut(&reference) else { continue };
             if let Stage::Queued(event, payload) = &pending.stage {
                 pending.stage = Stage::Waiting(event.clone(), payload.clone());
-                channel.waiting_bytes += pending.stage.cost();
+                if !pending.patient {
+                    channel.waiting_pushes += 1;
+                    channel.waiting_bytes += pending.stage.cost();
+                }
                 channel.waiting.push_front(reference);
             }
         }
@@ -208,14 +226,25 @@ impl<T> Core<T> {
         self.settle(token, outcome);
     }
 
+    /// One that is not wanted any more.
     fn take_push(&mut self, id: ChannelId, reference: u64) -> Option<Pending<T>> {
+        let pending = self.remove_push(id, reference)?;
+        if matches!(pending.stage, Stage::Queued(..)) {
+            self.outbox.forget_push(id, reference);
+        }
+        Some(pending)
+    }
+
+    fn remove_push(&mut self, id: ChannelId, reference: u64) -> Option<Pending<T>> {
         let channel = self.channels.get_mut(&id)?;
         let pending = channel.pushes.remove(&reference)?;
         if matches!(pending.stage, Stage::Waiting(..)) {
-            channel.waiting_bytes = channel.waiting_bytes.saturating_sub(pending.stage.cost());
-            if let Some(index) = channel.waiting.iter().position(|waiting| *waiting == reference) {
-                channel.waiting.remove(index);
+            if !pending.patient {
+                channel.waiting_pushes -= 1;
+                channel.waiting_bytes -= pending.stage.cost();
             }
+            let pushes = &channel.pushes;
+            channel.waiting.leave(|id| pushes.contains_key(&id));
         }
         self.timers.disarm(Some(pending.deadline), Timer::Push(id, reference));
         self.pending_pushes -= 1;

@@ -1,11 +1,8 @@
 //! Raw pushes: past all channels, kept while there is no connection.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    mem,
-};
+use std::collections::HashMap;
 
-use super::{Core, Instant, Out, Outcome, Timer, push::OVERHEAD};
+use super::{Core, Instant, Out, Outcome, Timer, line::Line, push::OVERHEAD};
 use crate::{
     error::{CastError, NotSent},
     serializer::Envelope,
@@ -15,8 +12,9 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Raws<T> {
     pending: HashMap<u64, Pending<T>>,
-    /// Those that wait for a connection, in order; ids that are gone are passed over.
-    waiting: VecDeque<u64>,
+    /// Those that wait for a connection, in order.
+    waiting: Line,
+    waiting_count: usize,
     waiting_bytes: usize,
 }
 
@@ -30,7 +28,7 @@ struct Pending<T> {
 
 impl<T> Default for Raws<T> {
     fn default() -> Self {
-        Raws { pending: HashMap::new(), waiting: VecDeque::new(), waiting_bytes: 0 }
+        Raws { pending: HashMap::new(), waiting: Line::default(), waiting_count: 0, waiting_bytes: 0 }
     }
 }
 
@@ -49,12 +47,13 @@ impl<T> Core<T> {
         if self.link.is_open() {
             self.outbox.push(Out::Raw(id, pending.cost()));
         } else {
-            let full = self.raws.waiting.len() >= self.config.waiting_pushes
+            let full = self.raws.waiting_count >= self.config.waiting_pushes
                 || self.raws.waiting_bytes + pending.cost() > self.config.waiting_bytes;
             if full {
                 return self.settle(pending.token, Outcome::Cast(Err(CastError::NotSent(NotSent::BufferFull))));
             }
             pending.waits = true;
+            self.raws.waiting_count += 1;
             self.raws.waiting_bytes += pending.cost();
             self.raws.waiting.push_back(id);
         }
@@ -64,7 +63,7 @@ impl<T> Core<T> {
     }
 
     pub(super) fn write_raw(&mut self, id: u64) -> Option<Frame> {
-        let pending = self.take_raw(id)?;
+        let pending = self.remove_raw(id)?;
         let encoded = self.codec.encode_envelope(&pending.message);
         let how = match &encoded {
             Ok(_) if self.parting => Err(CastError::Disconnected),
@@ -77,8 +76,8 @@ impl<T> Core<T> {
 
     /// The connection is open: what waited goes out first, in order (B-4).
     pub(super) fn queue_raw(&mut self) {
-        self.raws.waiting_bytes = 0;
-        for id in mem::take(&mut self.raws.waiting) {
+        (self.raws.waiting_count, self.raws.waiting_bytes) = (0, 0);
+        for id in self.raws.waiting.take() {
             if let Some(pending) = self.raws.pending.get_mut(&id) {
                 pending.waits = false;
                 self.outbox.push(Out::Raw(id, pending.cost()));
@@ -91,6 +90,7 @@ impl<T> Core<T> {
         for id in self.outbox.take_raw().into_iter().rev() {
             if let Some(pending) = self.raws.pending.get_mut(&id) {
                 pending.waits = true;
+                self.raws.waiting_count += 1;
                 self.raws.waiting_bytes += pending.cost();
                 self.raws.waiting.push_front(id);
             }
@@ -118,11 +118,22 @@ impl<T> Core<T> {
         }
     }
 
+    /// One that is not wanted any more.
     fn take_raw(&mut self, id: u64) -> Option<Pending<T>> {
+        let pending = self.remove_raw(id)?;
+        if !pending.waits {
+            self.outbox.forget_raw(id);
+        }
+        Some(pending)
+    }
+
+    fn remove_raw(&mut self, id: u64) -> Option<Pending<T>> {
         let pending = self.raws.pending.remove(&id)?;
         if pending.waits {
-            self.raws.waiting_bytes = self.raws.waiting_bytes.saturating_sub(pending.cost());
-            self.raws.waiting.retain(|waiting| *waiting != id);
+            self.raws.waiting_count -= 1;
+            self.raws.waiting_bytes -= pending.cost();
+            let all = &self.raws.pending;
+            self.raws.waiting.leave(|id| all.contains_key(&id));
         }
         self.timers.disarm(Some(pending.deadline), Timer::Raw(id));
         self.pending_pushes -= 1;

@@ -7,7 +7,7 @@ use super::{
     refs::parse,
 };
 use crate::{
-    error::{DecodeError, NotJoined},
+    error::{DecodeError, JoinError, NotJoined},
     log,
     message::Reply,
     payload::Kind,
@@ -88,7 +88,11 @@ impl<T> Core<T> {
             }
             Route::Crashed(id) => match self.channels[&id].state {
                 State::Leaving { .. } => self.server_closed(now, id),
-                _ => self.fail_channel(now, id, NotJoined::Crashed(incoming.body.to_payload())),
+                _ => {
+                    let payload = incoming.body.to_payload();
+                    self.unanswered(id, JoinError::Crashed(Reply::new("error", payload.clone())));
+                    self.fail_channel(now, id, NotJoined::Crashed(payload));
+                }
             },
             Route::Closed(id) => self.server_closed(now, id),
             Route::Outdated => log::outdated(incoming),

@@ -1,8 +1,12 @@
 //! The way from the handles to the driver: two lanes.
 //!
-//! Pushes and casts wait in a bounded one, which is the backpressure. Everything else is small, bounded by the number
-//! of live handles, never refused, and read first: a stream taken before a push cannot miss what the push causes, and
-//! a goodbye is never lost.
+//! Pushes and casts wait in one of their own, from which the driver takes only while little waits to be written: until
+//! then whoever awaits them waits, which is the backpressure. It holds no more than there are pushes that somebody awaits.
+//! (It had a bound once, and those beyond it waited for a place. Whoever was called to a place and did not come, being
+//! busy with another push, held it shut for all.)
+//!
+//! Everything else is small, bounded by the number of live handles, and read first: a stream taken before a push cannot
+//! miss what the push causes, and a goodbye is never lost.
 
 use std::{
     collections::VecDeque,
@@ -11,12 +15,12 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Waker},
+    task::Waker,
 };
 
 use tokio::sync::watch;
 
-use super::{asks::JoinParams, queue::Writer, room::Room, token::Token};
+use super::{asks::JoinParams, queue::Writer, token::Token};
 use crate::{
     core::{ChannelId, Command, Instant, Join, Push},
     error::JoinError,
@@ -27,10 +31,7 @@ use crate::{
     telemetry::Telemetry,
 };
 
-/// How many pushes may wait for the driver.
-const PUSH_LANE: usize = 1_024;
-
-/// What goes by the lane that is never full.
+/// What goes by the lane that is read first.
 #[derive(Debug)]
 pub(crate) enum Control {
     Command(Command<Token>),
@@ -73,10 +74,10 @@ pub(crate) struct Lanes {
 #[derive(Debug, Default)]
 struct State {
     control: Vec<Control>,
+    /// By their refs, and so in the order of first polls.
     pushes: VecDeque<Push<Token>>,
-    /// No push in the lane, and none that waits for room, is due before this.
+    /// No push in the lane is due before this.
     earliest: Option<Instant>,
-    room: Room,
     driver: Option<Waker>,
     closed: bool,
 }
@@ -94,52 +95,38 @@ impl Lanes {
         wake(state);
     }
 
-    /// Hands over a push, or gives it back while there is no room; the waker is called when it is its turn, or when it
-    /// is due. A push given back takes its turn until it is handed over or [gone](Lanes::leave_room).
-    pub(crate) fn poll_push(&self, push: Push<Token>, cx: &mut Context<'_>) -> Result<(), Box<Push<Token>>> {
+    /// Hands over a push. Once the driver has ended it is dropped, which settles it.
+    pub(crate) fn push(&self, push: Push<Token>) {
         let mut state = self.lock();
         if state.closed {
             drop(state);
-            drop(push);
-            return Ok(());
+            return drop(push);
         }
-        // The driver minds the deadline of those who wait for room too: they may be in no runtime.
-        let due_first = state.is_due_before(push.deadline);
-        if !state.room.admits(push.id, state.free()) {
-            state.room.wait(push.id, push.deadline, cx.waker());
-            if due_first {
-                wake(state);
-            }
-            return Err(Box::new(push));
+        state.earliest = Some(state.earliest.map_or(push.deadline, |earliest| earliest.min(push.deadline)));
+        if state.pushes.back().is_some_and(|last| last.id > push.id) {
+            let place = state.place(push.id).unwrap_or_else(|place| place);
+            state.pushes.insert(place, push);
+        } else {
+            state.pushes.push_back(push);
         }
-        state.room.remove(push.id);
-        state.pushes.push_back(push);
         wake(state);
-        Ok(())
-    }
-
-    /// A push that was given back is not wanted any more.
-    pub(crate) fn leave_room(&self, id: u64) {
-        let mut state = self.lock();
-        state.room.remove(id);
-        call(state);
     }
 
     /// Takes a push back that the driver has not seen; otherwise tells the driver to forget it.
     pub(crate) fn cancel_push(&self, channel: Option<ChannelId>, id: u64) {
         let mut state = self.lock();
-        match state.pushes.iter().position(|push| push.id == id) {
-            Some(index) => {
+        match state.place(id) {
+            Ok(index) => {
                 let push = state.pushes.remove(index);
-                call(state);
+                drop(state);
                 drop(push);
             }
-            None if !state.closed => {
+            Err(_) if !state.closed => {
                 state.control.push(Control::Command(Command::Cancel { channel, id }));
                 self.has_control.store(true, Ordering::Release);
                 wake(state);
             }
-            None => {}
+            Err(_) => {}
         }
     }
 
@@ -174,16 +161,12 @@ impl Lanes {
             taken += push.payload.as_bytes().len() + 64;
             into.push(push);
         }
-        if taken == 0 {
-            return;
-        }
-        if state.pushes.is_empty() && state.room.is_empty() {
+        if state.pushes.is_empty() {
             state.earliest = None;
         }
-        call(state);
     }
 
-    /// Takes out the pushes whose deadline has passed while they waited here, and wakes those that waited for room.
+    /// Takes out the pushes whose deadline has passed while they waited here.
     pub(super) fn take_due(&self, now: Instant, into: &mut Vec<Push<Token>>) {
         let mut state = self.lock();
         if state.earliest.is_none_or(|earliest| earliest > now) {
@@ -192,14 +175,10 @@ impl Lanes {
         let (due, rest) = mem::take(&mut state.pushes).into_iter().partition(|push| push.deadline <= now);
         state.pushes = rest;
         into.extend::<VecDeque<_>>(due);
-        let late = state.room.expire(now);
-        let waiting = state.pushes.iter().map(|push| push.deadline).min();
-        state.earliest = waiting.into_iter().chain(state.room.earliest()).min();
-        call(state);
-        late.into_iter().for_each(Waker::wake);
+        state.earliest = state.pushes.iter().map(|push| push.deadline).min();
     }
 
-    /// When the first push may be due that still waits here, or for room.
+    /// When the first push may be due that still waits here.
     pub(super) fn earliest(&self) -> Option<Instant> {
         self.lock().earliest
     }
@@ -216,14 +195,13 @@ impl Lanes {
         let ended = mem::take(&mut *state);
         state.closed = true;
         drop(state);
-        let State { control, pushes, room, .. } = ended;
+        let State { control, pushes, .. } = ended;
         for item in &control {
             if let Control::Register { status, .. } = item {
                 status.send_replace(ChannelStatus::Closed { cause: ChannelClosed::Socket });
             }
         }
         drop((control, pushes));
-        room.into_wakers().for_each(Waker::wake);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -232,18 +210,9 @@ impl Lanes {
 }
 
 impl State {
-    /// How many pushes the lane can take.
-    fn free(&self) -> usize {
-        PUSH_LANE.saturating_sub(self.pushes.len())
-    }
-
-    /// Whether this is the earliest deadline by now.
-    fn is_due_before(&mut self, deadline: Instant) -> bool {
-        let first = self.earliest.is_none_or(|earliest| deadline < earliest);
-        if first {
-            self.earliest = Some(deadline);
-        }
-        first
+    /// Where the push of this ref is, or would be.
+    fn place(&self, id: u64) -> Result<usize, usize> {
+        self.pushes.binary_search_by_key(&id, |push| push.id)
     }
 }
 
@@ -252,12 +221,4 @@ fn wake(mut state: MutexGuard<'_, State>) {
         drop(state);
         driver.wake();
     }
-}
-
-/// Calls those whose turn it is.
-fn call(mut state: MutexGuard<'_, State>) {
-    let free = state.free();
-    let called = state.room.call(free);
-    drop(state);
-    called.into_iter().for_each(Waker::wake);
 }

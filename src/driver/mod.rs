@@ -9,7 +9,6 @@ mod farewell;
 mod lanes;
 pub(crate) mod queue;
 mod received;
-mod room;
 mod routes;
 pub(crate) mod shared;
 mod token;
@@ -89,7 +88,35 @@ pub struct Driver {
     timer: Option<Pin<Box<Sleep>>>,
     control: Vec<Control>,
     pushes: Vec<Push<Token>>,
+    backlog: Backlog,
     finished: bool,
+}
+
+/// What may have come while this task was kept from running: until it is read nothing is late.
+#[derive(Default)]
+struct Backlog {
+    last: Instant,
+    /// Turns in which there may still be some of it.
+    turns: usize,
+}
+
+impl Backlog {
+    /// Longer than a turn takes, and shorter than any deadline that matters.
+    const KEPT: Duration = Duration::from_millis(500);
+    const TURNS: usize = 256;
+
+    fn begin(&mut self, now: Instant) {
+        if now - self.last >= Backlog::KEPT {
+            self.turns = Backlog::TURNS;
+        }
+        self.last = now;
+    }
+
+    /// Whether what is due has to wait for what is to be read.
+    fn is_ahead(&mut self, more_to_read: bool) -> bool {
+        self.turns = if more_to_read { self.turns.saturating_sub(1) } else { 0 };
+        self.turns > 0
+    }
 }
 
 impl Driver {
@@ -120,6 +147,7 @@ impl Driver {
             asks: Asks::default(),
             control: Vec::new(),
             pushes: Vec::new(),
+            backlog: Backlog::default(),
             finished: false,
         }
     }
@@ -127,13 +155,16 @@ impl Driver {
     /// One turn; whether there is more to do at once.
     fn turn(&mut self, cx: &mut Context<'_>) -> bool {
         let now = self.shared.now();
+        self.backlog.begin(now);
         self.take_control(now, cx);
         self.apply();
         self.poll_asks(now, cx);
         self.poll_dial(now, cx);
         let more_to_read = self.read(now, cx);
         // After reading: what has arrived is not late, however long this task was kept from running.
-        self.core.handle_timeout(now);
+        if !self.backlog.is_ahead(more_to_read) {
+            self.core.handle_timeout(now);
+        }
         self.apply();
         // What opens only now has not been read yet, and so would wake nobody.
         let opened = self.poll_dial(now, cx);
@@ -156,12 +187,12 @@ impl Driver {
             match item {
                 Control::Command(command) => {
                     if let Command::Join(Join { channel, params: Some(Params::Ready(_)), .. }) = &command {
-                        self.routes.set_params(*channel, None, &self.shared.budget);
+                        self.routes.set_params(*channel, None, &self.shared.kept);
                     }
                     self.core.handle_command(now, command);
                 }
                 Control::JoinWith { params, join } => {
-                    self.routes.set_params(join.channel, Some(params), &self.shared.budget);
+                    self.routes.set_params(join.channel, Some(params), &self.shared.kept);
                     self.core.handle_command(now, Command::Join(join));
                 }
                 Control::Register { channel, topic, status } => {

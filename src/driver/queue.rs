@@ -192,7 +192,12 @@ impl Writer {
             if let Some(most) = state.most {
                 chunk.records.truncate(most.saturating_sub(self.queue.unread.load(Ordering::Relaxed)));
             }
-            let fits = !chunk.records.is_empty() && state.bytes.saturating_add(chunk.cost) <= self.queue.limit();
+            // A message alone may have any size: a bound too small for it would let none through.
+            let fits = match chunk.records.len() {
+                0 => false,
+                1 if state.bytes == 0 => true,
+                _ => state.bytes.saturating_add(chunk.cost) <= self.queue.limit(),
+            };
             let mut kept = 0;
             if fits && self.queue.budget.take(chunk.cost) {
                 kept = chunk.records.len();
@@ -214,10 +219,8 @@ impl Writer {
         self.hand_over();
         let mut state = self.queue.lock();
         // One that is still unread says it already; so nothing grows where nobody reads.
-        match state.slots.back_mut() {
-            Some(Slot::NotJoined(unread)) => *unread = cause,
-            _ => state.slots.push_back(Slot::NotJoined(cause)),
-        }
+        state.forget_not_joined();
+        state.slots.push_back(Slot::NotJoined(cause));
         wake(state);
     }
 }
@@ -232,6 +235,18 @@ impl Drop for Writer {
 }
 
 impl State {
+    /// Takes out the one that is unread, with which losses before and behind it become one.
+    fn forget_not_joined(&mut self) {
+        let Some(at) = self.slots.iter().rposition(|slot| matches!(slot, Slot::NotJoined(_))) else { return };
+        self.slots.remove(at);
+        let before = at.checked_sub(1).and_then(|before| self.slots.get(before));
+        if let (Some(Slot::Lagged(before)), Some(Slot::Lagged(behind))) = (before, self.slots.get(at)) {
+            let lost = before + behind;
+            self.slots[at] = Slot::Lagged(lost);
+            self.slots.remove(at - 1);
+        }
+    }
+
     fn lag(&mut self, lost: usize) {
         let lost = lost as u64;
         match self.slots.back_mut() {
@@ -560,7 +575,7 @@ mod tests {
         reader.limit_bytes(usize::MAX);
         assert_eq!(fill(&mut reader), (1_000, 0));
         reader.limit_bytes(0);
-        assert_eq!(fill(&mut reader), (1, 1));
+        assert_eq!(fill(&mut reader), (2, 1), "one alone, and what was lost");
     }
 
     // T-32

@@ -8,13 +8,15 @@ use super::queue::Budget;
 use crate::{
     message::{LastSeen, Message, Names, Topic},
     payload::{Kind, Payload},
-    serializer::{Incoming, SLICE_FROM},
+    serializer::Incoming,
 };
 
 /// Of so many event names the last message is kept.
 const EVENTS: usize = 64;
 /// Their bytes together, beyond the very last message.
 const BYTES: usize = 1 << 20;
+/// Shorter payloads are copied, so that keeping one keeps nothing of the buffer it was read into.
+const COPIED: usize = 64 << 10;
 /// What an entry is charged on top of its bytes.
 const OVERHEAD: usize = 128;
 
@@ -46,37 +48,42 @@ impl Received {
         Received { entries: Vec::new(), bytes: 0, budget }
     }
 
+    /// Where there is no room for it, what was there stays: it is better to ask for too much than from the beginning.
     pub(super) fn note(&mut self, topic: &Topic, incoming: &Incoming<'_>) {
+        let (bytes, kind) = (incoming.body.bytes, incoming.body.kind);
         let at = self.entries.iter().rposition(|entry| incoming.event == *entry.names.event);
-        let (names, buffer) = match at.map(|at| self.remove(at)) {
+        let before = at.map(|at| &self.entries[at]);
+        let held = match before {
+            _ if bytes.len() >= COPIED => 2 * bytes.len(),
+            Some(Entry { body: Body::Small(buffer), .. }) => buffer.capacity().max(bytes.len()),
+            _ => bytes.len(),
+        };
+        let cost = held + incoming.event.as_bytes().len() + OVERHEAD;
+        let paid = before.map_or(0, |entry| entry.cost);
+        if !self.budget.take(cost.saturating_sub(paid)) {
+            return;
+        }
+        self.budget.give_back(paid.saturating_sub(cost));
+        self.bytes = self.bytes + cost - paid;
+        let (names, mut buffer) = match at.map(|at| self.entries.remove(at)) {
             Some(Entry { names, body: Body::Small(buffer), .. }) => (names, buffer),
             Some(Entry { names, .. }) => (names, Vec::new()),
             None => (Arc::new(Names { topic: topic.clone(), event: incoming.event.as_str().into() }), Vec::new()),
         };
-        let (bytes, kind) = (incoming.body.bytes, incoming.body.kind);
-        let body = if bytes.len() < SLICE_FROM {
-            let mut buffer = buffer;
+        let body = if bytes.len() < COPIED {
             buffer.clear();
+            buffer.reserve_exact(bytes.len());
             buffer.extend_from_slice(bytes);
             Body::Small(buffer)
         } else {
             Body::Large(incoming.body.to_large())
         };
-        let held = match &body {
-            Body::Small(buffer) => buffer.capacity(),
-            Body::Large(bytes) => 2 * bytes.len(),
-        };
-        let cost = held + names.event.len() + OVERHEAD;
-        if self.entries.len() >= EVENTS {
-            self.remove(0);
+        while self.entries.len() >= EVENTS || (self.bytes > BYTES && !self.entries.is_empty()) {
+            let oldest = self.entries.remove(0);
+            self.bytes -= oldest.cost;
+            self.budget.give_back(oldest.cost);
         }
-        while !self.entries.is_empty() && self.bytes + cost > BYTES {
-            self.remove(0);
-        }
-        if self.budget.take(cost) {
-            self.bytes += cost;
-            self.entries.push(Entry { names, body, kind, cost });
-        }
+        self.entries.push(Entry { names, body, kind, cost });
     }
 
     pub(super) fn last_seen(&self) -> LastSeen {
@@ -94,13 +101,6 @@ impl Received {
     pub(super) fn forget(&mut self) {
         self.entries.clear();
         self.budget.give_back(std::mem::take(&mut self.bytes));
-    }
-
-    fn remove(&mut self, at: usize) -> Entry {
-        let entry = self.entries.remove(at);
-        self.bytes -= entry.cost;
-        self.budget.give_back(entry.cost);
-        entry
     }
 }
 
@@ -177,5 +177,9 @@ mod tests {
         note(&mut received, "b", "2");
         assert_eq!(text(received.last_seen().message()), Some("1"));
         assert!(received.last_seen().event("b").is_none());
+        note(&mut received, "a", &"3".repeat(500));
+        assert_eq!(text(received.last_seen().event("a")), Some("1"), "the older one says where to go on from");
+        note(&mut received, "a", "4");
+        assert_eq!(text(received.last_seen().event("a")), Some("4"));
     }
 }

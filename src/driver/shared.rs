@@ -20,6 +20,8 @@ pub(crate) struct Shared {
     pub(crate) lanes: Lanes,
     pub(crate) refs: Refs,
     pub(crate) budget: Arc<Budget>,
+    /// What is kept for the next joins, which costs readers nothing.
+    pub(crate) kept: Arc<Budget>,
     /// The bound of one stream's queue, in bytes.
     pub(crate) queue_limit: usize,
     /// Of joins, pushes and leaves.
@@ -45,6 +47,7 @@ impl Shared {
             lanes: Lanes::default(),
             refs: Refs::default(),
             budget: Budget::new(socket_limit),
+            kept: Budget::new(socket_limit / 4),
             queue_limit,
             timeout,
             epoch: runtime::Instant::now(),
@@ -72,7 +75,7 @@ impl Shared {
             callers: read(&self.published.callers),
             timers: read(&self.published.timers),
             outgoing_bytes: read(&self.published.outgoing_bytes) + lane_bytes,
-            incoming_bytes: self.budget.used(),
+            incoming_bytes: self.budget.used() + self.kept.used(),
         }
     }
 

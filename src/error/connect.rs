@@ -181,6 +181,12 @@ impl Refusal {
         &self.body
     }
 
+    /// The bytes it keeps alive.
+    pub(crate) fn held(&self) -> usize {
+        let headers = self.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+        headers.sum::<usize>() + self.body.len()
+    }
+
     /// How long `Retry-After` says to wait: its seconds, or its date as seen from the response's own `Date`, so that no
     /// clock of this machine matters. A date that has passed is zero.
     pub fn retry_after(&self) -> Option<Duration> {

@@ -43,6 +43,10 @@ pub enum JoinError {
     /// The params could not be encoded.
     #[error(transparent)]
     Encode(#[from] EncodeError),
+    /// The connection was lost before the join was answered. Only in [`joins`](crate::Channel::joins): whoever awaits a
+    /// join waits for the next.
+    #[error("the connection was lost before the join was answered")]
+    Disconnected,
     /// Your [`join_with`](crate::Channel::join_with) closure failed. The channel stays wanted and asks again by its
     /// backoff, unless the closure said [`Stop`](crate::Stop).
     #[error("a params closure failed: {0}")]

@@ -26,7 +26,7 @@ use crate::{
 
 /// A message on its way, and its reply: [`Channel::push`](crate::Channel::push).
 ///
-/// Its one deadline, set at the first poll, covers waiting for room, for the join and for the reply.
+/// Its one deadline, set at the first poll, covers waiting for the join, for the connection to take it, and for the reply.
 #[derive(Debug)]
 #[must_use = "a push is sent when it is first polled"]
 pub struct Push(Sending<Result<Reply, PushError>>);
@@ -34,7 +34,7 @@ pub struct Push(Sending<Result<Reply, PushError>>);
 /// A message on its way, without a reply: [`Channel::cast`](crate::Channel::cast), or
 /// [`Socket::cast`](crate::Socket::cast).
 ///
-/// Its one deadline, set at the first poll, covers waiting for room, for the join and for the connection.
+/// Its one deadline, set at the first poll, covers waiting for the join and for the connection to take it.
 #[derive(Debug)]
 #[must_use = "a cast is sent when it is first polled"]
 pub struct Cast(Sending<Result<(), CastError>>);
@@ -156,20 +156,8 @@ impl Target {
 }
 
 enum Stage<O> {
-    New {
-        event: EventName,
-        payload: Result<Payload, EncodeError>,
-        timeout: Option<Duration>,
-    },
-    /// The lane is full: the push waits for room, and for its deadline.
-    Room {
-        push: Box<core::Push<Token>>,
-        answer: Answer<O>,
-    },
-    Sent {
-        id: u64,
-        answer: Answer<O>,
-    },
+    New { event: EventName, payload: Result<Payload, EncodeError>, timeout: Option<Duration> },
+    Sent { id: u64, answer: Answer<O> },
     Done,
 }
 
@@ -193,11 +181,6 @@ impl<O: Outcome> Sending<O> {
         sending
     }
 
-    /// Whether the lane to the driver was full when it was last polled.
-    pub(crate) fn waits_for_room(&self) -> bool {
-        matches!(self.stage, Stage::Room { .. })
-    }
-
     pub(crate) fn timeout(&mut self, new: Duration) {
         if let Stage::New { timeout, .. } = &mut self.stage {
             *timeout = Some(new);
@@ -214,27 +197,13 @@ impl<O: Outcome> Sending<O> {
             }
             match mem::replace(&mut self.stage, Stage::Done) {
                 Stage::New { payload: Err(error), .. } => return Poll::Ready(O::unencodable(error)),
-                Stage::New { event, payload: Ok(payload), timeout } => self.begin(event, payload, timeout, cx),
-                Stage::Room { push, answer } => {
-                    if self.target.shared().now() >= push.deadline {
-                        self.target.shared().lanes.leave_room(push.id);
-                        return Poll::Ready(O::not_sent(NotSent::Timeout));
-                    }
-                    let id = push.id;
-                    match self.target.shared().lanes.poll_push(*push, cx) {
-                        Ok(()) => self.stage = Stage::Sent { id, answer },
-                        Err(push) => {
-                            self.stage = Stage::Room { push, answer };
-                            return Poll::Pending;
-                        }
-                    }
-                }
+                Stage::New { event, payload: Ok(payload), timeout } => self.begin(event, payload, timeout),
                 Stage::Sent { .. } | Stage::Done => spent(),
             }
         }
     }
 
-    fn begin(&mut self, event: EventName, payload: Payload, timeout: Option<Duration>, cx: &mut Context<'_>) {
+    fn begin(&mut self, event: EventName, payload: Payload, timeout: Option<Duration>) {
         let to = match &mut self.target {
             Target::Channel(channel) => To::Channel(channel.id),
             Target::Socket(_, raw) => match raw.take() {
@@ -255,19 +224,15 @@ impl<O: Outcome> Sending<O> {
             wants_reply: O::WANTS_REPLY,
             patient: self.patient,
         };
-        self.stage = match shared.lanes.poll_push(push, cx) {
-            Ok(()) => Stage::Sent { id, answer },
-            Err(push) => Stage::Room { push, answer },
-        };
+        shared.lanes.push(push);
+        self.stage = Stage::Sent { id, answer };
     }
 }
 
 impl<O> Drop for Sending<O> {
     fn drop(&mut self) {
-        match &self.stage {
-            Stage::Room { push, .. } => self.target.shared().lanes.leave_room(push.id),
-            Stage::Sent { id, .. } => self.target.shared().lanes.cancel_push(self.target.channel(), *id),
-            Stage::New { .. } | Stage::Done => {}
+        if let Stage::Sent { id, .. } = &self.stage {
+            self.target.shared().lanes.cancel_push(self.target.channel(), *id);
         }
     }
 }
@@ -276,7 +241,6 @@ impl<O> fmt::Debug for Sending<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stage = match self.stage {
             Stage::New { .. } => "new",
-            Stage::Room { .. } => "waiting for room",
             Stage::Sent { .. } => "sent",
             Stage::Done => "done",
         };

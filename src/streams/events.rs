@@ -65,7 +65,9 @@ impl fmt::Debug for Subscription {
 macro_rules! steps {
     () => {
         /// From now on it holds this many bytes at most for its reader, in place of the
-        /// [socket's bound](crate::Builder::queue_limits) for each stream. What the socket may hold in all stays.
+        /// [socket's bound](crate::Builder::queue_limits) for each stream; or one message, whatever its size. What it costs
+        /// to hold them counts: some 50 bytes with each message, and a payload of 4 KiB and more twice. What the socket
+        /// may hold in all stays.
         pub fn max_bytes(mut self, bytes: usize) -> Self {
             self.0.reader.limit_bytes(bytes);
             self

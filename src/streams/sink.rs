@@ -71,18 +71,14 @@ impl<T> EventSink<T> {
         self
     }
 
-    /// Moves the last item on its way, for which there may be no room yet.
-    fn hand_over(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CastError>> {
-        let Some((last, bytes)) = self.sending.back_mut().filter(|_| self.fresh) else { return Poll::Ready(Ok(())) };
-        let polled = last.poll(cx);
-        if polled.is_pending() && last.waits_for_room() {
-            return Poll::Pending;
-        }
+    /// Hands the last item to the driver.
+    fn hand_over(&mut self, cx: &mut Context<'_>) -> Result<(), CastError> {
+        let Some((last, bytes)) = self.sending.back_mut().filter(|_| self.fresh) else { return Ok(()) };
         self.fresh = false;
-        let Poll::Ready(outcome) = polled else { return Poll::Ready(Ok(())) };
+        let Poll::Ready(outcome) = last.poll(cx) else { return Ok(()) };
         self.bytes -= *bytes;
         self.sending.pop_back();
-        Poll::Ready(outcome)
+        outcome
     }
 
     /// Takes out what is written, from the front.
@@ -102,7 +98,7 @@ impl<T: IntoPayload> Sink<T> for EventSink<T> {
     type Error = CastError;
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), CastError>> {
-        ready!(self.hand_over(cx))?;
+        self.hand_over(cx)?;
         self.settle(cx)?;
         let room = self.sending.len() < ITEMS && self.bytes < BYTES;
         if room { Poll::Ready(Ok(())) } else { Poll::Pending }
@@ -122,7 +118,7 @@ impl<T: IntoPayload> Sink<T> for EventSink<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), CastError>> {
-        ready!(self.hand_over(cx))?;
+        self.hand_over(cx)?;
         self.settle(cx)?;
         if self.sending.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending }
     }

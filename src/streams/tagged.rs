@@ -4,7 +4,10 @@ use std::fmt;
 
 use serde::{
     Deserialize, Deserializer,
-    de::{self, DeserializeSeed, EnumAccess, IntoDeserializer, VariantAccess, Visitor, value::StrDeserializer},
+    de::{
+        self, DeserializeSeed, EnumAccess, IntoDeserializer, VariantAccess, Visitor,
+        value::{MapDeserializer, SeqDeserializer, StrDeserializer},
+    },
     forward_to_deserialize_any,
 };
 
@@ -141,10 +144,16 @@ impl<'de> VariantAccess<'de> for Event<'de> {
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Failure> {
+        if len == 0 {
+            return visitor.visit_seq(SeqDeserializer::new(std::iter::empty::<()>()));
+        }
         self.payload(|payload| payload.deserialize_tuple(len, visitor))
     }
 
     fn struct_variant<V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value, Failure> {
+        if fields.is_empty() {
+            return visitor.visit_map(MapDeserializer::new(std::iter::empty::<((), ())>()));
+        }
         self.payload(|payload| payload.deserialize_struct("", fields, visitor))
     }
 }
@@ -174,6 +183,8 @@ mod tests {
         },
         Moved(i32, i32),
         Note(String),
+        Parens(),
+        Braces {},
     }
 
     #[derive(Debug, PartialEq, Deserialize)]
@@ -200,6 +211,10 @@ mod tests {
     fn every_form_of_variant_is_read_and_may_borrow() {
         assert_eq!(is::<Said<'_>>(&message("typing", "{}")), Said::Typing);
         assert_eq!(is::<Said<'_>>(&message("typing", "not even JSON")), Said::Typing, "the payload is not asked for");
+        for payload in ["{}", r#"{"more":1}"#, "null", "[1]", "not even JSON"] {
+            assert_eq!(is::<Said<'_>>(&message("parens", payload)), Said::Parens());
+            assert_eq!(is::<Said<'_>>(&message("braces", payload)), Said::Braces {});
+        }
         let shout = message("shout", r#"{"body":"hi"}"#);
         assert_eq!(is::<Said<'_>>(&shout), Said::Shout(Shout { body: "hi".into() }));
         for name in ["msg:new", "msg"] {

@@ -81,7 +81,7 @@ fn not_sent(outcome: &Result<phoenix_streams::Reply, PushError>) -> Option<NotSe
 
 // T-13, T-17, T-19
 #[tokio::test(start_paused = true)]
-async fn t_17_a_push_that_waits_for_room_keeps_its_deadline() {
+async fn t_17_a_push_behind_many_keeps_its_deadline() {
     let mut blocked = Blocked::new(None).await;
     blocked.fill_lane().await;
     let begun = Instant::now();
@@ -95,7 +95,7 @@ async fn t_17_a_push_that_waits_for_room_keeps_its_deadline() {
     assert_eq!(Duration::from_secs(5), begun.elapsed());
     assert!(matches!(cast.await.unwrap(), Err(CastError::NotSent(NotSent::Timeout))));
     assert_eq!(Duration::from_secs(7), begun.elapsed());
-    assert_eq!(counted, blocked.socket.stats().pending_pushes, "they never came into the lane");
+    assert_eq!(counted - 2, blocked.socket.stats().pending_pushes, "nothing of them is kept");
     // Once the peer reads, all the others go out, in order.
     let events = blocked.read_all().await;
     assert_eq!(0, events.iter().filter(|event| *event == "late").count());
@@ -119,7 +119,7 @@ async fn a_push_in_the_lane_keeps_its_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn room_goes_to_those_who_wait_for_it() {
+async fn those_who_wait_go_once_the_connection_takes_them() {
     let mut blocked = Blocked::new(None).await;
     blocked.fill_lane().await;
     let mut waiting: Vec<_> = (0..10).map(|_| Box::pin(blocked.room.cast("waiting", ()).timeout(LONG))).collect();

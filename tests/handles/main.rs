@@ -1,6 +1,8 @@
 //! The handles over the in-memory transport, under a paused clock.
 
 mod attempts;
+mod backlog;
+mod bounds;
 mod cancel;
 mod closures;
 mod ends;

@@ -7,6 +7,7 @@ mod heartbeat;
 mod join;
 mod leave;
 mod ledger;
+mod leftovers;
 mod link;
 mod offline;
 mod params;

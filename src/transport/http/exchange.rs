@@ -16,11 +16,18 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, timeout_at};
 
-use super::{ByteStream, stream};
+use super::{
+    ByteStream,
+    stream::{self, Bounded},
+};
 use crate::error::Refusal;
 
 /// How much is kept of the body of a refusal.
 const BODY: usize = 64 * 1024;
+
+/// How much an exchange may bring in all, and how many headers one answer may have.
+const WHOLE: usize = 1024 * 1024;
+const MAX_HEADERS: usize = 1024;
 
 /// How long that may take to come. The status counts more than the words: an attempt that ran out of time for them
 /// would be tried again where a refusal stops the socket.
@@ -35,13 +42,15 @@ pub(crate) struct Answer {
 /// What reads and writes. Polled with whatever waits for it, so that an attempt to connect is one future, and nothing
 /// of it is left behind when that is dropped.
 struct Work {
-    connection: Connection<TokioIo<ByteStream>, Empty<Bytes>>,
+    connection: Connection<TokioIo<Bounded>, Empty<Bytes>>,
     done: bool,
 }
 
-/// Sends a request and waits for its answer. The read buffer bounds the answer's head.
+/// Sends a request and waits for its answer. The read buffer bounds the answer's head, and a bound on all that is read
+/// those that may come before it (1xx).
 pub(crate) async fn ask(stream: ByteStream, request: Request<Empty<Bytes>>) -> Result<Answer, hyper::Error> {
-    let (mut requests, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let stream = TokioIo::new(Bounded::new(stream, WHOLE));
+    let (mut requests, connection) = http1::Builder::new().max_headers(MAX_HEADERS).handshake(stream).await?;
     let mut work = Work { connection, done: false };
     let response = work.until(requests.send_request(request)).await?;
     Ok(Answer { response, work })
@@ -62,7 +71,7 @@ impl Answer {
             poll_fn(|cx| self.work.connection.poll_without_shutdown(cx)).await?;
         }
         let parts = self.work.connection.into_parts();
-        Ok(stream::rewound(parts.read_buf, parts.io.into_inner()))
+        Ok(stream::rewound(parts.read_buf, parts.io.into_inner().stream))
     }
 
     /// What was said instead, as far as it comes.

@@ -3,7 +3,7 @@
 use std::{
     io,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::{Buf, Bytes};
@@ -15,6 +15,60 @@ pub(crate) type ByteStream = Box<dyn Duplex>;
 pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// A stream that has no end for as long as it is an exchange of HTTP.
+pub(super) struct Bounded {
+    pub(super) stream: ByteStream,
+    /// How many bytes may still come, and how many came since others had their turn.
+    left: usize,
+    come: usize,
+}
+
+/// So much is read before others have their turn.
+const TURN: usize = 4 * 1024;
+
+impl Bounded {
+    pub(super) fn new(stream: ByteStream, bytes: usize) -> Self {
+        Bounded { stream, left: bytes, come: 0 }
+    }
+}
+
+impl AsyncRead for Bounded {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.come >= TURN {
+            self.come = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let mut part = vec![0; into.remaining().min(TURN)];
+        let mut part = ReadBuf::new(&mut part);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut part))?;
+        let come = part.filled().len();
+        into.put_slice(part.filled());
+        self.come += come;
+        match self.left.checked_sub(come) {
+            Some(left) => {
+                self.left = left;
+                Poll::Ready(Ok(()))
+            }
+            None => Poll::Ready(Err(io::Error::other("its answer has no end"))),
+        }
+    }
+}
+
+impl AsyncWrite for Bounded {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
 
 /// The stream with these bytes, read from it already, in front.
 pub(super) fn rewound(front: Bytes, stream: ByteStream) -> ByteStream {

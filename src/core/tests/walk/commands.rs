@@ -124,9 +124,6 @@ impl World {
             if again && written {
                 known.again = true;
                 known.gone = None;
-                if !known.asks {
-                    known.current = None;
-                }
             }
         }
         let caller = waits.then(|| (self.hold(Kind::Join, Some(channel), id, Some(deadline)), deadline));

@@ -32,15 +32,10 @@ impl World {
                 let known = self.model.channels.get_mut(&channel).expect("it is registered");
                 assert!(known.wanted, "asked, and not wanted");
                 assert_eq!(known.asking.replace(number), None, "asked twice");
-                if let Some(over) = self.cause.unasked.take() {
-                    known.current = Some(over);
-                }
             }
             Output::Unask(channel) => {
                 if let Some(known) = self.model.channels.get_mut(&channel) {
                     assert!(known.asking.take().is_some(), "not asked");
-                    // From here on it is the new join that counts, unless another closure is asked.
-                    self.cause.unasked = known.current.take();
                 }
             }
             Output::Latency(round_trip) => {
@@ -154,13 +149,12 @@ impl World {
             }
         };
         assert!(because, "{status:?} for no reason");
-        self.cause.unasked = None;
         channel.state = state;
         match state {
             Told::Leaving => channel.current = channel.written,
             Told::Joined => {}
-            // Until its params are there, the join that is to be replaced stands.
-            Told::Joining if channel.again && channel.asks => {}
+            // Until the new join is written, the one that it replaces stands.
+            Told::Joining if channel.again => {}
             _ => {
                 channel.current = None;
                 channel.gone = None;
@@ -321,7 +315,7 @@ impl World {
         let waits = model.phase == Phase::Off && matches!(self.core.link, crate::core::link::Link::Waiting { .. });
         let callers = model.count(|held| held.deadline.is_some() && held.kind != Kind::Leave);
         let channels = model.channels.values().filter(|channel| match channel.state {
-            Told::Joining => channel.current.is_some() || channel.asking.is_some(),
+            Told::Joining => (channel.current.is_some() && !channel.again) || channel.asking.is_some(),
             Told::Leaving => true,
             _ => channel.backoff,
         });

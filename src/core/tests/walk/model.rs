@@ -128,8 +128,6 @@ pub(super) struct Cause {
     pub(super) answered: Option<u64>,
     /// The ping that was answered.
     pub(super) pinged: Option<u64>,
-    /// The join that was to be replaced by one whose params were asked for.
-    pub(super) unasked: Option<u64>,
     /// The channel whose closure answered, and how.
     pub(super) said: Option<(ChannelId, Said)>,
     pub(super) heartbeat: bool,

@@ -15,7 +15,8 @@ impl World {
             return self.stale_join_reply();
         }
         let mut joining = self.channels_in(&[Told::Joining]);
-        joining.retain(|id| self.model.channels[id].asking.is_none());
+        // What waits to be asked for or written has no answer yet.
+        joining.retain(|id| self.model.channels[id].asking.is_none() && !self.model.channels[id].again);
         let id = self.pick(&joining)?;
         let channel = &self.model.channels[&id];
         let (topic, join_ref) = (channel.topic.clone(), channel.current?);
