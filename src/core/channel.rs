@@ -214,7 +214,6 @@ impl<T> Core<T> {
     /// The connection is gone: nothing is in flight any more, and what was joined is errored (C-30, C-31).
     pub(super) fn lose_channels(&mut self, now: Instant, cause: &Arc<ConnectError>) {
         for id in self.channels_where(|_| true) {
-            self.unqueue_pushes(id);
             self.disconnect_pushes(id);
             let lost = NotJoined::ConnectionLost(cause.clone());
             match channel_state(self, id) {

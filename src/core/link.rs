@@ -91,7 +91,6 @@ impl<T> Core<T> {
         let Link::Open { .. } = self.link else { return };
         let cause = Arc::new(cause);
         self.end_open(now, &cause);
-        self.outbox.clear();
         self.retry_after(now, cause, false);
     }
 
@@ -164,7 +163,6 @@ impl<T> Core<T> {
     /// Closed for good, without a last word: what was not handed to the connection is not sent.
     pub(crate) fn cut(&mut self, now: Instant) {
         self.end_open(now, &Arc::new(ConnectError::Closed));
-        self.outbox.clear();
         self.close(now, None);
     }
 
@@ -188,7 +186,6 @@ impl<T> Core<T> {
             Link::Open { heartbeat: Heartbeat::Awaiting { .. }, .. } => {
                 let cause = Arc::new(ConnectError::HeartbeatTimeout);
                 self.end_open(now, &cause);
-                self.outbox.clear();
                 self.closing += 1;
                 let reason = "heartbeat timeout".into();
                 self.out.push_back(Output::Hangup { last: Vec::new(), code: 1000, reason });
@@ -302,10 +299,20 @@ impl<T> Core<T> {
         self.set_link(Link::Down);
         self.tell(Telemetry::Closed { cause: cause.clone(), after: now - since });
         self.out.push_back(Output::Latency(None));
-        self.outbox.keep_pushes();
+        self.unqueue();
         self.lose_pings();
-        self.unqueue_raw();
         self.lose_channels(now, cause);
+    }
+
+    /// What was for this connection alone goes with it; what was not written waits for the next.
+    fn unqueue(&mut self) {
+        for out in self.outbox.take().into_iter().rev() {
+            match out {
+                Out::Push(channel, reference, _) => self.unqueue_push(channel, reference),
+                Out::Raw(id, _) => self.unqueue_raw(id),
+                Out::Frame(_) | Out::Heartbeat(_) | Out::Join(..) | Out::Ping(_) => {}
+            }
+        }
     }
 
     fn retry_after(&mut self, now: Instant, cause: Arc<ConnectError>, stop: bool) {

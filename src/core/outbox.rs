@@ -1,6 +1,6 @@
 //! What waits to be handed to the connection, in order.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, mem};
 
 use super::ChannelId;
 use crate::transport::Frame;
@@ -71,34 +71,10 @@ impl Outbox {
         }
     }
 
-    /// The connection is gone, and with it all that was for it alone.
-    pub(crate) fn keep_pushes(&mut self) {
-        self.queue.retain(|out| {
-            let stays = matches!(out, Out::Push(..) | Out::Raw(..));
-            if !stays {
-                self.bytes -= cost(out);
-            }
-            stays
-        });
-    }
-
-    /// Takes out the raw pushes, in order.
-    pub(crate) fn take_raw(&mut self) -> Vec<u64> {
-        let mut taken = Vec::new();
-        self.queue.retain(|out| match *out {
-            Out::Raw(id, size) => {
-                self.bytes -= size;
-                taken.push(id);
-                false
-            }
-            _ => true,
-        });
-        taken
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.queue.clear();
+    /// All of it, in order.
+    pub(crate) fn take(&mut self) -> VecDeque<Out> {
         self.bytes = 0;
+        mem::take(&mut self.queue)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

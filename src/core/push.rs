@@ -172,18 +172,21 @@ impl<T> Core<T> {
 
     /// What was queued and not written waits for the next join, before what waits already.
     pub(super) fn unqueue_pushes(&mut self, id: ChannelId) {
-        let queued = self.outbox.take_pushes(id);
+        for reference in self.outbox.take_pushes(id).into_iter().rev() {
+            self.unqueue_push(id, reference);
+        }
+    }
+
+    pub(super) fn unqueue_push(&mut self, id: ChannelId, reference: u64) {
         let Some(channel) = self.channels.get_mut(&id) else { return };
-        for reference in queued.into_iter().rev() {
-            let Some(pending) = channel.pushes.get_mut(&reference) else { continue };
-            if let Stage::Queued(event, payload) = &pending.stage {
-                pending.stage = Stage::Waiting(event.clone(), payload.clone());
-                if !pending.patient {
-                    channel.waiting_pushes += 1;
-                    channel.waiting_bytes += pending.stage.cost();
-                }
-                channel.waiting.push_front(reference);
+        let Some(pending) = channel.pushes.get_mut(&reference) else { return };
+        if let Stage::Queued(event, payload) = &pending.stage {
+            pending.stage = Stage::Waiting(event.clone(), payload.clone());
+            if !pending.patient {
+                channel.waiting_pushes += 1;
+                channel.waiting_bytes += pending.stage.cost();
             }
+            channel.waiting.push_front(reference);
         }
     }
 

@@ -85,16 +85,13 @@ impl<T> Core<T> {
         }
     }
 
-    /// The connection is gone: what was queued and not written waits for the next one, before what waits already.
-    pub(super) fn unqueue_raw(&mut self) {
-        for id in self.outbox.take_raw().into_iter().rev() {
-            if let Some(pending) = self.raws.pending.get_mut(&id) {
-                pending.waits = true;
-                self.raws.waiting_count += 1;
-                self.raws.waiting_bytes += pending.cost();
-                self.raws.waiting.push_front(id);
-            }
-        }
+    /// One that was queued and not written waits for the next connection, before what waits already.
+    pub(super) fn unqueue_raw(&mut self, id: u64) {
+        let Some(pending) = self.raws.pending.get_mut(&id) else { return };
+        pending.waits = true;
+        self.raws.waiting_count += 1;
+        self.raws.waiting_bytes += pending.cost();
+        self.raws.waiting.push_front(id);
     }
 
     pub(super) fn raw_timeout(&mut self, id: u64) {
