@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::Answer;
+use super::{Answer, Asked};
 use crate::{
     builder::Builder,
     core::Command,
@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Connecting {
     socket: Arc<Inner>,
     patience: Duration,
-    asked: Option<(u64, Answer<Result<(), ConnectError>>)>,
+    asked: Option<Asked<Result<(), ConnectError>>>,
 }
 
 impl Connecting {
@@ -46,24 +46,11 @@ impl Future for Connecting {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let me = &mut *self;
-        let (_, answer) = me.asked.get_or_insert_with(|| {
-            let shared = &me.socket.shared;
-            let (caller, answer) = Answer::channel();
-            let id = shared.refs.next();
-            let deadline = shared.now() + me.patience;
-            let command = Command::Connect { id, token: Some(Token::Connect(caller)), deadline };
-            shared.lanes.send(Control::Command(command));
-            (id, answer)
+        let asked = me.asked.get_or_insert_with(|| {
+            let deadline = me.socket.shared.now() + me.patience;
+            Asked::new(&me.socket, |id, caller| Command::Connect { id, token: Some(Token::Connect(caller)), deadline })
         });
-        answer.poll(cx).map(|outcome| outcome.unwrap_or(Err(ConnectError::Closed)))
-    }
-}
-
-impl Drop for Connecting {
-    fn drop(&mut self) {
-        if let Some((id, _)) = self.asked {
-            self.socket.shared.lanes.send(Control::Command(Command::Cancel { channel: None, id }));
-        }
+        asked.answer.poll(cx).map(|outcome| outcome.unwrap_or(Err(ConnectError::Closed)))
     }
 }
 

@@ -8,6 +8,7 @@ mod push;
 use std::{
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -21,7 +22,11 @@ pub use self::{
     push::{Cast, Push},
 };
 pub(crate) use self::{join::Given, push::Sending};
-use crate::{core::Instant, driver::Shared};
+use crate::{
+    core::{Command, Instant},
+    driver::{Control, Shared, Token},
+    socket::Inner,
+};
 
 /// The answer to a command, once it was given.
 #[derive(Debug)]
@@ -36,6 +41,28 @@ impl<T> Answer<T> {
     /// `None` where the driver has ended.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         Pin::new(&mut self.0).poll(cx).map(Result::ok)
+    }
+}
+
+/// A question to a socket, taken back when nobody waits for its answer any more.
+struct Asked<T> {
+    socket: Arc<Inner>,
+    id: u64,
+    answer: Answer<T>,
+}
+
+impl<T> Asked<T> {
+    fn new(socket: &Arc<Inner>, question: impl FnOnce(u64, oneshot::Sender<T>) -> Command<Token>) -> Self {
+        let (caller, answer) = Answer::channel();
+        let id = socket.shared.refs.next();
+        socket.shared.lanes.send(Control::Command(question(id, caller)));
+        Asked { socket: socket.clone(), id, answer }
+    }
+}
+
+impl<T> Drop for Asked<T> {
+    fn drop(&mut self) {
+        self.socket.shared.lanes.send(Control::Command(Command::Cancel { channel: None, id: self.id }));
     }
 }
 

@@ -9,20 +9,15 @@ use std::{
     time::Duration,
 };
 
-use super::{Answer, deadline};
-use crate::{
-    core::Command,
-    driver::{Control, Token},
-    error::PingError,
-    socket::Inner,
-};
+use super::{Asked, deadline};
+use crate::{core::Command, driver::Token, error::PingError, socket::Inner};
 
 /// A heartbeat of one's own, and how long its answer took: [`Socket::ping`](crate::Socket::ping).
 #[must_use = "a ping is sent when it is first polled"]
 pub struct Ping {
     socket: Arc<Inner>,
     timeout: Option<Duration>,
-    asked: Option<(u64, Answer<Result<Duration, PingError>>)>,
+    asked: Option<Asked<Result<Duration, PingError>>>,
 }
 
 impl Ping {
@@ -42,23 +37,11 @@ impl Future for Ping {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let me = &mut *self;
-        let (_, answer) = me.asked.get_or_insert_with(|| {
-            let shared = &me.socket.shared;
-            let (caller, answer) = Answer::channel();
-            let id = shared.refs.next();
-            let deadline = deadline(shared, me.timeout);
-            shared.lanes.send(Control::Command(Command::Ping { id, token: Token::Ping(caller), deadline }));
-            (id, answer)
+        let asked = me.asked.get_or_insert_with(|| {
+            let deadline = deadline(&me.socket.shared, me.timeout);
+            Asked::new(&me.socket, |id, caller| Command::Ping { id, token: Token::Ping(caller), deadline })
         });
-        answer.poll(cx).map(|outcome| outcome.unwrap_or(Err(PingError::NotConnected)))
-    }
-}
-
-impl Drop for Ping {
-    fn drop(&mut self) {
-        if let Some((id, _)) = self.asked {
-            self.socket.shared.lanes.send(Control::Command(Command::Cancel { channel: None, id }));
-        }
+        asked.answer.poll(cx).map(|outcome| outcome.unwrap_or(Err(PingError::NotConnected)))
     }
 }
 
