@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 use tokio::sync::watch;
 
-#[cfg(feature = "websocket")]
+#[cfg(feature = "_http")]
 use crate::transport::Http;
 use crate::{
     backoff::Backoff,
@@ -37,7 +37,7 @@ pub struct Builder {
     headers: HeaderMap,
     more_headers: Source<HeaderMap>,
     transport: Option<BoxTransport>,
-    #[cfg(feature = "websocket")]
+    #[cfg(feature = "_http")]
     http: Http,
     codec: Codec,
     config: Config,
@@ -82,7 +82,7 @@ impl Builder {
             headers: HeaderMap::new(),
             more_headers: Source::Value(HeaderMap::new()),
             transport: default_transport(),
-            #[cfg(feature = "websocket")]
+            #[cfg(feature = "_http")]
             http: Http::default(),
             codec: Codec::new(V2),
             config: Config { seed: fastrand::u64(..), ..Config::default() },
@@ -217,7 +217,7 @@ impl Builder {
 
     /// How HTTP connections are made: TLS and proxies. Default: whom the system trusts, and the proxies that its
     /// variables name.
-    #[cfg(feature = "websocket")]
+    #[cfg(feature = "_http")]
     pub fn http(mut self, http: Http) -> Self {
         self.http = http;
         self
@@ -382,7 +382,7 @@ impl Builder {
             None => self.endpoint?,
         };
         let transport = self.transport.ok_or(BuildError::NoTransport)?;
-        #[cfg(feature = "websocket")]
+        #[cfg(feature = "_http")]
         self.http.check()?;
         let dialer = Dialer {
             endpoint,
@@ -391,7 +391,7 @@ impl Builder {
             headers: self.headers,
             more_headers: self.more_headers,
             vsn: self.codec.vsn().into(),
-            #[cfg(feature = "websocket")]
+            #[cfg(feature = "_http")]
             http: self.http,
             transport,
         };

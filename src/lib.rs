@@ -122,9 +122,12 @@ pub use streams::{
 pub use telemetry::Telemetry;
 #[doc(inline)]
 pub use transport::{BoxTransport, Transport};
+#[cfg(feature = "_http")]
+#[doc(inline)]
+pub use transport::Http;
 #[cfg(feature = "websocket")]
 #[doc(inline)]
-pub use transport::{Http, WebSocket};
+pub use transport::WebSocket;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -14,7 +14,7 @@ use futures::{
 };
 use http::HeaderMap;
 
-#[cfg(feature = "websocket")]
+#[cfg(feature = "_http")]
 use crate::transport::Http;
 use crate::{
     endpoint::Endpoint,
@@ -40,7 +40,7 @@ pub(crate) struct Dialer {
     pub(crate) headers: HeaderMap,
     pub(crate) more_headers: Source<HeaderMap>,
     pub(crate) vsn: Arc<str>,
-    #[cfg(feature = "websocket")]
+    #[cfg(feature = "_http")]
     pub(crate) http: Http,
     pub(crate) transport: BoxTransport,
 }
@@ -86,7 +86,7 @@ impl Dialer {
         let answers = all(self.params.ask("params"), self.token.ask("token"), self.more_headers.ask("headers"));
         let (endpoint, vsn, transport) = (self.endpoint.clone(), self.vsn.clone(), self.transport.clone());
         let mut headers = self.headers.clone();
-        #[cfg(feature = "websocket")]
+        #[cfg(feature = "_http")]
         let http = self.http.clone();
         let attempt = async move {
             let (params, token, mut more) = answers.await?;
@@ -94,7 +94,7 @@ impl Dialer {
             let url = endpoint.with_params(&params).map_err(|error| Failure::from(ConnectError::Build(error)))?;
             headers.extend(more);
             let dial = Dial::new(url, headers, vsn, token);
-            #[cfg(feature = "websocket")]
+            #[cfg(feature = "_http")]
             let dial = Dial { http, ..dial };
             transport.dial(dial).await.map_err(Failure::from)
         };

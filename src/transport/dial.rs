@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use http::{HeaderMap, Uri};
 
-#[cfg(feature = "websocket")]
+#[cfg(feature = "_http")]
 use super::Http;
 use crate::{endpoint, error::BuildError};
 
@@ -22,7 +22,7 @@ pub struct Dial {
     /// The auth token, plain.
     pub token: Option<Arc<str>>,
     /// How HTTP connections are made: TLS and proxies.
-    #[cfg(feature = "websocket")]
+    #[cfg(feature = "_http")]
     pub http: Http,
 }
 
@@ -33,7 +33,7 @@ impl Dial {
             headers,
             vsn,
             token,
-            #[cfg(feature = "websocket")]
+            #[cfg(feature = "_http")]
             http: Http::default(),
         }
     }

@@ -2,7 +2,7 @@
 
 mod connection;
 mod dial;
-#[cfg(feature = "websocket")]
+#[cfg(feature = "_http")]
 mod http;
 pub mod memory;
 #[cfg(feature = "websocket")]
@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 pub use connection::Connection;
 pub use dial::Dial;
-#[cfg(feature = "websocket")]
+#[cfg(feature = "_http")]
 pub use http::Http;
 #[cfg(feature = "websocket")]
 pub use websocket::WebSocket;
