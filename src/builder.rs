@@ -1,6 +1,11 @@
 //! Describing a socket.
 
-use std::{fmt, future::Future, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
@@ -11,7 +16,7 @@ use crate::transport::Http;
 use crate::{
     backoff::Backoff,
     core::{Command, Config, Core, Instant},
-    driver::{Control, Dialer, Driver, Shared, Source, shared::fresh_id},
+    driver::{Control, Dialer, Driver, Recipe, Shared, Source, Sources, shared::fresh_id},
     endpoint::{Endpoint, query},
     error::{BoxError, BuildError, ConnectError, NotJoined},
     log,
@@ -21,7 +26,7 @@ use crate::{
     serializer::{Codec, Serializer, V2},
     socket::{Inner, Socket},
     status::Status,
-    transport::{BoxTransport, Transport},
+    transport::{Backchannel, BoxTransport, Transport},
 };
 
 /// A socket, described. It ends in [`connect`](Builder::connect), [`start`](Builder::start),
@@ -384,24 +389,26 @@ impl Builder {
         let transport = self.transport.ok_or(BuildError::NoTransport)?;
         #[cfg(feature = "_http")]
         self.http.check()?;
-        let dialer = Dialer {
+        let sources = Sources { params: self.params, token: self.token, headers: self.more_headers };
+        let config = Config { dynamic: sources.is_dynamic(), ..self.config };
+        let shared = Arc::new(Shared::new(self.queue_limit, self.socket_limit, config.timeout));
+        let dialer = Dialer::new(Recipe {
             endpoint,
-            params: self.params,
-            token: self.token,
+            sources: Mutex::new(sources),
             headers: self.headers,
-            more_headers: self.more_headers,
-            vsn: self.codec.vsn().into(),
+            timeout: config.connect_timeout,
             #[cfg(feature = "_http")]
             http: self.http,
             transport,
-        };
-        let config = Config { dynamic: dialer.is_dynamic(), transport: dialer.transport.name(), ..self.config };
-        let shared = Arc::new(Shared::new(self.queue_limit, self.socket_limit, config.timeout));
+            codec: self.codec.clone(),
+            refs: shared.refs.clone(),
+            backchannel: Backchannel::default(),
+        });
         let core = Core::new(config, self.codec, shared.refs.clone());
         let (tell_status, status) = watch::channel(Status::Idle);
         let (tell_latency, latency) = watch::channel(None);
         let id = fresh_id();
-        let span = log::socket(id, &dialer.endpoint);
+        let span = log::socket(id, dialer.endpoint());
         let driver = Driver::new(span, shared.clone(), core, dialer, tell_status, tell_latency);
         Ok((Socket(Arc::new(Inner::new(id, shared, status, latency))), driver))
     }

@@ -119,7 +119,7 @@ pub use status::{ChannelClosed, ChannelStatus, Status};
 pub use streams::{
     EventSink, Events, EventsAs, Joins, Latest, Lossy, Messages, MessagesAs, SocketMessages, TelemetryStream,
 };
-pub use telemetry::Telemetry;
+pub use telemetry::{SwitchReason, Telemetry};
 #[doc(inline)]
 pub use transport::{BoxTransport, Transport};
 #[cfg(feature = "_http")]

@@ -128,6 +128,12 @@ pub(crate) fn happened(what: &Telemetry) {
         Telemetry::Connecting { attempt } => debug!(target: TRANSPORT, attempt, "connecting"),
         Telemetry::Failed { attempt, cause } => failed(*attempt, cause),
         Telemetry::Opened { transport } => info!(target: TRANSPORT, transport, "connected"),
+        Telemetry::Switched { from, to, reason } => {
+            warn!(target: TRANSPORT, from, to, reason = reason.to_string(), "another transport");
+        }
+        Telemetry::ProbeFailed { transport, cause } => {
+            debug!(target: TRANSPORT, transport, cause = cause.to_string(), "not healthy yet");
+        }
         Telemetry::Closed { cause, after } => match &**cause {
             ConnectError::Closed => info!(target: TRANSPORT, ?after, "disconnected"),
             ConnectError::ClosedByServer { code, reason } => {

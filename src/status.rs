@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::error::{ConnectError, NotJoined};
+use crate::{
+    error::{ConnectError, NotJoined},
+    telemetry::SwitchReason,
+};
 
 /// The state of a socket: an item of [`Socket::status`](crate::Socket::status).
 #[derive(Clone, Debug)]
@@ -16,7 +19,12 @@ pub enum Status {
         attempt: u32,
     },
     /// Connected.
-    Connected,
+    Connected {
+        /// The [name](crate::Transport::name) of the transport in use.
+        transport: &'static str,
+        /// Why that is not the first choice, where several are combined by [`or`](crate::Transport::or).
+        fallback: Option<SwitchReason>,
+    },
     /// Not connected; the next attempt comes after the delay.
     Waiting {
         /// The number of the attempt to come, in a row: the count begins anew only after a connection was open for 10 s
@@ -42,7 +50,7 @@ pub enum Status {
 impl Status {
     /// Whether frames flow.
     pub fn is_connected(&self) -> bool {
-        matches!(self, Status::Connected)
+        matches!(self, Status::Connected { .. })
     }
 
     /// Whether it was closed for good.

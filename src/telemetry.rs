@@ -1,9 +1,9 @@
 //! What happened, in order.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
-    error::{ConnectError, DecodeError, NotJoined},
+    error::{ConnectError, DecodeError, NotJoined, Refusal},
     message::Topic,
     status::ChannelClosed,
 };
@@ -30,6 +30,23 @@ pub enum Telemetry {
     Opened {
         /// The [name](crate::Transport::name) of the transport.
         transport: &'static str,
+    },
+    /// A combination of transports goes over from one to the other: down within the attempt that is under way, or back
+    /// up from an open connection, which then ends with [`ConnectError::Switched`].
+    Switched {
+        /// The name of the one that is left.
+        from: &'static str,
+        /// The name of the one that is used from here on.
+        to: &'static str,
+        /// Why.
+        reason: SwitchReason,
+    },
+    /// The first choice of transports was tried again beside an open connection of another one, and is not healthy.
+    ProbeFailed {
+        /// The name of the one that was tried.
+        transport: &'static str,
+        /// Why.
+        cause: Arc<ConnectError>,
     },
     /// The connection has ended.
     Closed {
@@ -93,6 +110,44 @@ pub enum Telemetry {
     },
 }
 
+/// Why a socket goes over from one transport to another.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum SwitchReason {
+    /// It could not be opened.
+    Failed(Arc<ConnectError>),
+    /// It was not open within this threshold.
+    Slow(Duration),
+    /// It opened, and did not answer a ping within this threshold: something swallows its frames.
+    Silent(Duration),
+    /// It opened, and its connections died young, several in a row.
+    ShortLived {
+        /// How many.
+        opens: u32,
+        /// How the last one ended.
+        cause: Arc<ConnectError>,
+    },
+    /// It was given up before, and the [store](crate::transport::FallbackStore) remembers.
+    Remembered,
+    /// It is the first choice, and healthy again.
+    Healed,
+}
+
+impl fmt::Display for SwitchReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SwitchReason::Failed(cause) => cause.fmt(f),
+            SwitchReason::Slow(threshold) => write!(f, "it was not open after {threshold:?}"),
+            SwitchReason::Silent(threshold) => write!(f, "it opened and did not answer a ping within {threshold:?}"),
+            SwitchReason::ShortLived { opens, cause } => {
+                write!(f, "{opens} of its connections in a row died young, the last one so: {cause}")
+            }
+            SwitchReason::Remembered => f.write_str("it was given up before"),
+            SwitchReason::Healed => f.write_str("the first choice is healthy again"),
+        }
+    }
+}
+
 impl Telemetry {
     /// The bytes of what a server sent that this keeps alive.
     pub(crate) fn held(&self) -> usize {
@@ -102,10 +157,13 @@ impl Telemetry {
                 NotJoined::Refused(reply) => reply.payload().whole().len(),
                 _ => 0,
             },
-            Telemetry::Failed { cause, .. } | Telemetry::Stopped { cause } => match &**cause {
-                ConnectError::Refused(refusal) | ConnectError::ProxyRefused(refusal) => refusal.held(),
-                _ => 0,
-            },
+            Telemetry::Failed { cause, .. }
+            | Telemetry::Stopped { cause }
+            | Telemetry::Closed { cause, .. }
+            | Telemetry::ProbeFailed { cause, .. }
+            | Telemetry::Switched { reason: SwitchReason::Failed(cause), .. } => {
+                cause.refusal().map_or(0, Refusal::held)
+            }
             _ => 0,
         }
     }

@@ -71,7 +71,7 @@ async fn a_refusal_is_told_whole_and_its_status_says_what_comes_next() {
         ("503 Service Unavailable", "Retry-After: 1\r\n", [Waits(STEP), Waits(STEP)], "come back later"),
         ("503 Service Unavailable", "Retry-After: 86400\r\n", [Waits(300), Waits(300)], "come back later"),
         ("503 Service Unavailable", date, [Waits(40), Waits(40)], "come back later"),
-        ("200 OK", "Content-Type: text/html\r\n", [Waits(STEP), Waits(STEP)], "a page in place of a WebSocket"),
+        ("200 OK", "Content-Type: text/html\r\n", [Waits(STEP), Waits(STEP)], "is not the protocol's"),
     ] {
         let server = Raw::answers(page(status, headers)).await;
         let (cause, came) = both(|| builder(&server.url)).await;

@@ -26,7 +26,6 @@ pub(crate) struct Config {
     /// Bounds of what waits for one channel's join.
     pub(crate) waiting_pushes: usize,
     pub(crate) waiting_bytes: usize,
-    pub(crate) transport: &'static str,
     pub(crate) seed: u64,
 }
 
@@ -51,7 +50,6 @@ impl Default for Config {
             dynamic: false,
             waiting_pushes: 1_000,
             waiting_bytes: 8 << 20,
-            transport: "custom",
             seed: 0,
         }
     }

@@ -13,9 +13,9 @@ use crate::{
     log,
     payload::Payload,
     policy::Retry,
-    serializer::Outgoing,
+    serializer::{Codec, Outgoing},
     status::Status,
-    telemetry::Telemetry,
+    telemetry::{SwitchReason, Telemetry},
     transport::Frame,
 };
 
@@ -28,6 +28,17 @@ pub(super) enum Link {
     Stopped { cause: Arc<ConnectError> },
     Down,
     Closed,
+}
+
+/// What is known of a connection that has opened.
+#[derive(Clone, Debug)]
+pub(crate) struct Opening {
+    /// What its transport is called.
+    pub(crate) transport: &'static str,
+    /// Whether it takes heartbeats to notice that it hangs.
+    pub(crate) heartbeats: bool,
+    /// Why it is not by the first choice of transports.
+    pub(crate) fallback: Option<SwitchReason>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -62,20 +73,26 @@ impl Link {
 
 impl<T> Core<T> {
     /// The dialed connection is open.
-    pub(crate) fn handle_open(&mut self, now: Instant) {
+    pub(crate) fn handle_open(&mut self, now: Instant, opening: Opening) {
         if !matches!(self.link, Link::Dialing { .. }) {
             return;
         }
-        let heartbeat =
-            self.config.heartbeat.map_or(Heartbeat::Off, |interval| Heartbeat::Idle { due: now + interval });
+        let Opening { transport, heartbeats, fallback } = opening;
+        let interval = self.config.heartbeat.filter(|_| heartbeats);
+        let heartbeat = interval.map_or(Heartbeat::Off, |interval| Heartbeat::Idle { due: now + interval });
         self.set_link(Link::Open { since: now, proven: false, heartbeat });
-        self.tell(Telemetry::Opened { transport: self.config.transport });
-        self.out.push_back(Output::Status(Status::Connected));
+        self.tell(Telemetry::Opened { transport });
+        self.out.push_back(Output::Status(Status::Connected { transport, fallback }));
         for waiter in self.take_connects() {
             self.settle(waiter, Outcome::Connect(Ok(())));
         }
         self.queue_raw();
         self.join_wanted(now);
+    }
+
+    /// A transport has something to say.
+    pub(crate) fn handle_told(&mut self, what: Telemetry) {
+        self.tell(what);
     }
 
     /// The attempt failed; `stop` if the user's closure said not to try again.
@@ -214,13 +231,7 @@ impl<T> Core<T> {
     }
 
     pub(super) fn heartbeat_frame(&self, reference: u64) -> Result<Frame, EncodeError> {
-        self.codec.encode(Outgoing {
-            join_ref: None,
-            reference: Some(reference),
-            topic: event::PHOENIX,
-            event: event::HEARTBEAT.into(),
-            payload: &Payload::empty(),
-        })
+        heartbeat(&self.codec, reference)
     }
 
     /// Any message that repeats the ref of the heartbeat answers it (H-4).
@@ -317,6 +328,10 @@ impl<T> Core<T> {
 
     fn retry_after(&mut self, now: Instant, cause: Arc<ConnectError>, stop: bool) {
         self.last_cause = Some(cause.clone());
+        // The better connection is there already.
+        if matches!(*cause, ConnectError::Switched { .. }) {
+            return self.dial(now);
+        }
         let retry = if stop { Retry::Stop } else { self.config.reconnect_policy.decide(&cause, self.usual(&cause)) };
         if retry != Retry::Stop {
             self.tries = self.tries.saturating_add(1);
@@ -397,6 +412,17 @@ impl<T> Core<T> {
         self.link = link;
         self.timers.arm(self.link.deadline(), Timer::Link);
     }
+}
+
+/// A heartbeat under this ref.
+pub(crate) fn heartbeat(codec: &Codec, reference: u64) -> Result<Frame, EncodeError> {
+    codec.encode(Outgoing {
+        join_ref: None,
+        reference: Some(reference),
+        topic: event::PHOENIX,
+        event: event::HEARTBEAT.into(),
+        payload: &Payload::empty(),
+    })
 }
 
 fn asked_delay(refusal: &Refusal) -> Duration {

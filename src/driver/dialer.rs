@@ -4,12 +4,13 @@ use std::{
     future::{Future, poll_fn},
     panic::AssertUnwindSafe,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::Poll,
+    time::Duration,
 };
 
 use futures::{
-    FutureExt,
+    FutureExt, TryFutureExt,
     future::{MaybeDone, maybe_done},
 };
 use http::HeaderMap;
@@ -17,9 +18,16 @@ use http::HeaderMap;
 #[cfg(feature = "_http")]
 use crate::transport::Http;
 use crate::{
+    core::{
+        Refs, heartbeat,
+        refs::parse,
+    },
     endpoint::Endpoint,
     error::{BoxError, ConnectError, Stop},
-    transport::{BoxTransport, Connection, Dial, Transport},
+    serializer::{Codec, Kept},
+    transport::{
+        Answers, Asks, Backchannel, BoxTransport, Connection, Dial, Frame, Renewed, SocketSide, Transport,
+    },
 };
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -31,18 +39,29 @@ pub(crate) enum Source<T> {
     Provider(Provider<T>),
 }
 
-/// Everything needed to connect, again and again.
-pub(crate) struct Dialer {
+/// Everything needed to connect, again and again. A clone is the same.
+#[derive(Clone)]
+pub(crate) struct Dialer(Arc<Recipe>);
+
+pub(crate) struct Recipe {
     pub(crate) endpoint: Endpoint,
-    /// As a query string.
-    pub(crate) params: Source<String>,
-    pub(crate) token: Source<Option<Arc<str>>>,
+    pub(crate) sources: Mutex<Sources>,
     pub(crate) headers: HeaderMap,
-    pub(crate) more_headers: Source<HeaderMap>,
-    pub(crate) vsn: Arc<str>,
+    pub(crate) timeout: Duration,
     #[cfg(feature = "_http")]
     pub(crate) http: Http,
     pub(crate) transport: BoxTransport,
+    pub(crate) codec: Codec,
+    pub(crate) refs: Refs,
+    pub(crate) backchannel: Backchannel,
+}
+
+/// What is asked for before every attempt.
+pub(crate) struct Sources {
+    /// As a query string.
+    pub(crate) params: Source<String>,
+    pub(crate) token: Source<Option<Arc<str>>>,
+    pub(crate) headers: Source<HeaderMap>,
 }
 
 /// Why an attempt failed, and whether a closure said not to try again.
@@ -76,31 +95,85 @@ impl<T: Clone + Send + 'static> Source<T> {
     }
 }
 
-impl Dialer {
+impl Sources {
     /// Whether what is sent may be another at the next attempt.
     pub(crate) fn is_dynamic(&self) -> bool {
-        self.params.is_dynamic() || self.token.is_dynamic() || self.more_headers.is_dynamic()
+        self.params.is_dynamic() || self.token.is_dynamic() || self.headers.is_dynamic()
+    }
+}
+
+impl Dialer {
+    pub(crate) fn new(recipe: Recipe) -> Self {
+        Dialer(Arc::new(recipe))
     }
 
-    pub(crate) fn dial(&mut self) -> Dialing {
-        let answers = all(self.params.ask("params"), self.token.ask("token"), self.more_headers.ask("headers"));
-        let (endpoint, vsn, transport) = (self.endpoint.clone(), self.vsn.clone(), self.transport.clone());
-        let mut headers = self.headers.clone();
-        #[cfg(feature = "_http")]
-        let http = self.http.clone();
-        let attempt = async move {
-            let (params, token, mut more) = answers.await?;
-            more.values_mut().for_each(|value| value.set_sensitive(true));
-            let url = endpoint.with_params(&params).map_err(|error| Failure::from(ConnectError::Build(error)))?;
-            headers.extend(more);
-            let dial = Dial::new(url, headers, vsn, token);
-            #[cfg(feature = "_http")]
-            let dial = Dial { http, ..dial };
-            transport.dial(dial).await.map_err(Failure::from)
-        };
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.0.endpoint
+    }
+
+    pub(crate) fn transport_name(&self) -> &'static str {
+        self.0.transport.name()
+    }
+
+    /// What transports tell.
+    pub(super) fn backchannel(&self) -> &Backchannel {
+        &self.0.backchannel
+    }
+
+    /// Opens a connection; one that a transport has handed over is open already.
+    pub(crate) fn dial(&self) -> Dialing {
+        if let Some(connection) = self.0.backchannel.replacement() {
+            return Box::pin(std::future::ready(Ok(connection)));
+        }
+        let (dial, transport) = (self.ask(), self.0.transport.clone());
+        let attempt = async move { transport.dial(dial.await?).await.map_err(Failure::from) };
         Box::pin(AssertUnwindSafe(attempt).catch_unwind().map(|outcome| {
             outcome.unwrap_or_else(|_| Err(ConnectError::transport("the transport panicked while dialing").into()))
         }))
+    }
+
+    /// Asks for what an attempt takes.
+    fn ask(&self) -> BoxFuture<Result<Dial, Failure>> {
+        let Sources { params, token, headers } = &mut *self.0.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let answers = all(params.ask("params"), token.ask("token"), headers.ask("headers"));
+        let dialer = self.clone();
+        Box::pin(async move {
+            let (params, token, mut more) = answers.await?;
+            more.values_mut().for_each(|value| value.set_sensitive(true));
+            let recipe = &*dialer.0;
+            let mut headers = recipe.headers.clone();
+            headers.extend(more);
+            Ok(Dial {
+                url: recipe.endpoint.with_params(&params).map_err(ConnectError::Build)?,
+                headers,
+                vsn: recipe.codec.vsn().into(),
+                token,
+                timeout: recipe.timeout,
+                #[cfg(feature = "_http")]
+                http: recipe.http.clone(),
+                socket: SocketSide {
+                    backchannel: recipe.backchannel.clone(),
+                    asks: Some(Arc::new(dialer.clone())),
+                },
+            })
+        })
+    }
+}
+
+impl Asks for Dialer {
+    fn ping(&self) -> Option<(Frame, Answers)> {
+        let (mut codec, reference) = (self.0.codec.clone(), self.0.refs.next());
+        let frame = heartbeat(&codec, reference).ok()?;
+        let answers = move |frame: &Frame| {
+            let mut kept = Kept::default();
+            let decoded = codec.decode(frame, &mut kept);
+            decoded.is_ok_and(|message| message.reference.and_then(parse) == Some(reference))
+        };
+        Some((frame, Box::new(answers)))
+    }
+
+    fn renew(&self) -> Renewed {
+        Box::pin(self.ask().map_err(|failure| failure.cause))
     }
 }
 

@@ -30,13 +30,13 @@ use tracing::Span;
 use self::{asks::Asks, dialer::Dialing, farewell::Farewell, routes::Routes};
 pub(crate) use self::{
     asks::JoinParams,
-    dialer::{Dialer, Source},
+    dialer::{Dialer, Recipe, Source, Sources},
     lanes::{Control, Lanes},
     shared::Shared,
     token::Token,
 };
 use crate::{
-    core::{Command, Core, Holdings, Instant, Join, Outcome, Output, Params, Push},
+    core::{Command, Core, Holdings, Instant, Join, Opening, Outcome, Output, Params, Push},
     error::{CastError, ConnectError, NotSent, PushError},
     log,
     runtime::{Sleep, sleep_until, yield_now},
@@ -44,7 +44,7 @@ use crate::{
     status::Status,
     streams::feed::FeedWriter,
     telemetry::Telemetry,
-    transport::{Connection, Frame},
+    transport::{Connection, Frame, Traits},
 };
 
 /// A turn reads this many frames or bytes, whichever comes first, and gives way.
@@ -283,18 +283,31 @@ impl Driver {
     fn poll_dial(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
         self.fresh = false;
         let Some(dialing) = &mut self.dialing else { return false };
-        let Poll::Ready(outcome) = dialing.as_mut().poll(cx) else { return false };
+        let Poll::Ready(outcome) = dialing.as_mut().poll(cx) else {
+            self.hear();
+            return false;
+        };
         self.dialing = None;
         let opened = outcome.is_ok();
+        self.hear();
         match outcome {
             Ok(connection) => {
+                let Traits { heartbeats, transport, fallback, .. } = connection.traits().clone();
+                let transport = transport.unwrap_or(self.dialer.transport_name());
                 self.connection = Some(connection);
-                self.core.handle_open(now);
+                self.core.handle_open(now, Opening { transport, heartbeats, fallback });
             }
             Err(failure) => self.core.handle_failed(now, failure.cause, failure.stop),
         }
         self.apply();
         opened
+    }
+
+    /// What the transport has told.
+    fn hear(&mut self) {
+        for told in self.dialer.backchannel().told() {
+            self.core.handle_told(told);
+        }
     }
 
     /// Reads a turn's worth of frames; whether there may be more.
@@ -340,6 +353,7 @@ impl Driver {
                 Poll::Pending => break,
             }
         }
+        self.hear();
         false
     }
 
@@ -421,6 +435,7 @@ impl Driver {
     }
 
     fn lose(&mut self, now: Instant, cause: ConnectError) {
+        self.hear();
         self.connection = None;
         self.dirty = false;
         self.core.handle_lost(now, cause);

@@ -45,7 +45,8 @@ pub enum BuildError {
 pub enum ConnectError {
     /// The socket could not be built.
     Build(BuildError),
-    /// The server, or something before it, refused the handshake. It is all here: status, headers, body.
+    /// The server, or something before it, refused the handshake, or answered a long-poll request with anything but the
+    /// protocol. It is all here: status, headers, body.
     Refused(Box<Refusal>),
     /// The proxy refused to open a way to the server. It is all here: status, headers, body.
     ProxyRefused(Box<Refusal>),
@@ -66,6 +67,24 @@ pub enum ConnectError {
     Certificate(Source),
     /// The attempt took longer than the connect timeout.
     Timeout,
+    /// The long-poll session is gone: the server ended it, was restarted, or heard no poll for too long. What it held
+    /// is lost, and a new one is opened.
+    SessionGone,
+    /// The server could not answer a poll (HTTP 500), and what it held is lost. Most often it pushed a binary message,
+    /// for which long-poll has no form. It is all here: status, headers, body.
+    NotCarried(Box<Refusal>),
+    /// A long-poll request was not answered in time.
+    RequestTimeout,
+    /// More came at once than this many bytes, the limit.
+    TooLarge {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// This connection was given up for a better one, by another transport.
+    Switched {
+        /// The name of that transport.
+        to: &'static str,
+    },
     /// A params, token or header closure of yours failed.
     Provider(Source),
     /// An open connection broke, or one could not be made for a reason that none of the others names.
@@ -89,6 +108,16 @@ impl ConnectError {
     /// A failure of the connection, around any error or sentence. For [transports](crate::Transport) of your own.
     pub fn transport(error: impl Into<BoxError>) -> Self {
         ConnectError::Transport(error.into().into())
+    }
+
+    /// What was answered, where that is the cause.
+    pub(crate) fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            ConnectError::Refused(refusal) | ConnectError::ProxyRefused(refusal) | ConnectError::NotCarried(refusal) => {
+                Some(refusal)
+            }
+            _ => None,
+        }
     }
 
     /// The kind of the I/O error behind this, where there is one: of an [`Unreachable`](Self::Unreachable) host
@@ -115,6 +144,16 @@ impl fmt::Display for ConnectError {
             ConnectError::HandshakeCut(error) => write!(f, "the connection ended within the handshake: {error}"),
             ConnectError::Certificate(error) => write!(f, "the server's certificate cannot be trusted: {error}"),
             ConnectError::Timeout => f.write_str("connecting took too long"),
+            ConnectError::SessionGone => f.write_str("the server does not know the long-poll session any more"),
+            ConnectError::NotCarried(refusal) => write!(
+                f,
+                "the server could not answer a poll (HTTP {}), and what it held is lost: most often it pushed a binary \
+                 message, which long-poll cannot carry",
+                refusal.status
+            ),
+            ConnectError::RequestTimeout => f.write_str("a long-poll request was not answered in time"),
+            ConnectError::TooLarge { limit } => write!(f, "more than {limit} bytes came at once, which is the limit"),
+            ConnectError::Switched { to } => write!(f, "it was given up for a better connection, by {to}"),
             ConnectError::Provider(error) => write!(f, "a params, token or header closure failed: {error}"),
             ConnectError::Transport(error) => write!(f, "the connection failed: {error}"),
             ConnectError::ClosedByServer { code, reason } if reason.is_empty() => {
@@ -152,7 +191,7 @@ impl From<BuildError> for ConnectError {
     }
 }
 
-/// What a server answered to a refused handshake, or a proxy to `CONNECT`.
+/// What a server answered to a refused handshake or long-poll request, or a proxy to `CONNECT`.
 #[derive(Clone)]
 pub struct Refusal {
     status: StatusCode,
@@ -166,7 +205,7 @@ impl Refusal {
         Refusal { status, headers, body: body.into() }
     }
 
-    /// The HTTP status.
+    /// The HTTP status; of a long-poll answer the one in its body, where that has one.
     pub fn status(&self) -> StatusCode {
         self.status
     }
@@ -230,9 +269,10 @@ impl fmt::Display for Refusal {
         f.write_str(match self.status.as_u16() {
             401 | 403 => ": it does not accept these params, token or headers",
             404 => ": there is no socket at this URL",
+            408 => ": it did not get to what was sent in time",
             429 | 503 => ": it asks to come back later",
             502 | 504 => ": a proxy does not reach the server",
-            200..=299 => ": it sent a page in place of a WebSocket, so this URL may not be a socket's",
+            200..=299 => ": what it sent is not the protocol's, so this URL may not be a socket's",
             300..=399 => ": it points elsewhere, and redirects are not followed",
             _ => "",
         })

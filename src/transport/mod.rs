@@ -1,5 +1,6 @@
 //! What carries frames: the [`Transport`] trait, and the transports that come with the crate.
 
+mod backchannel;
 mod connection;
 mod dial;
 #[cfg(feature = "_http")]
@@ -12,8 +13,11 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 
+pub(crate) use backchannel::Backchannel;
 pub use connection::Connection;
+pub(crate) use connection::Traits;
 pub use dial::Dial;
+pub(crate) use dial::{Answers, Asks, Renewed, SocketSide};
 #[cfg(feature = "_http")]
 pub use http::Http;
 #[cfg(feature = "websocket")]
