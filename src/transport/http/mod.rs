@@ -3,6 +3,7 @@
 pub(crate) mod credentials;
 mod exchange;
 mod failed;
+mod line;
 mod proxy;
 mod stream;
 mod target;
@@ -23,6 +24,8 @@ use http::{HeaderValue, Uri};
 
 pub(crate) use exchange::ask;
 pub(crate) use failed::failed;
+#[allow(unused_imports, reason = "they are for the long-poll transport")]
+pub(crate) use line::{Form, Line};
 pub(crate) use stream::ByteStream;
 pub(crate) use target::Target;
 
@@ -174,31 +177,49 @@ impl Http {
         }
     }
 
-    /// Opens a connection to where this URL is.
+    /// Opens a connection to where this URL is, for whatever is to be spoken there.
     pub(crate) async fn connect(&self, url: &Uri) -> Result<ByteStream, ConnectError> {
         let target = Target::of(url);
-        let stream = match &self.route {
-            Route::Direct => tcp::connect(&target).await?,
-            Route::Proxy(proxy) => {
-                let credentials = self.credentials.as_ref().or(proxy.credentials.as_ref());
-                self.tunnel(&proxy.target(), credentials, &target).await?
-            }
-            Route::System(variables) => match variables.proxy_for(&target) {
-                None => tcp::connect(&target).await?,
-                Some(proxy) => self.tunnel(&proxy.target(), proxy.credentials.as_ref(), &target).await?,
-            },
-        };
-        self.secure(&target, stream).await
+        self.open(&target, self.proxy_for(&target)).await
     }
 
-    async fn tunnel(
-        &self,
-        proxy: &Target<'_>,
-        credentials: Option<&HeaderValue>,
-        target: &Target<'_>,
-    ) -> Result<ByteStream, ConnectError> {
-        let stream = self.secure(proxy, tcp::connect(proxy).await?).await?;
-        tunnel::open(proxy, credentials, target, stream).await
+    /// Opens a connection for requests to where this URL is. Many a proxy opens no tunnel but to port 443, and takes
+    /// what is not encrypted as requests of its own.
+    #[allow(dead_code, reason = "it is for the long-poll transport")]
+    pub(crate) async fn connect_for_requests(&self, url: &Uri) -> Result<Line, ConnectError> {
+        let target = Target::of(url);
+        match self.proxy_for(&target) {
+            Some(proxy) if !target.tls => {
+                Ok(Line { stream: self.reach(&proxy).await?, form: Form::Absolute(proxy.credentials) })
+            }
+            proxy => Ok(Line { stream: self.open(&target, proxy).await?, form: Form::Origin }),
+        }
+    }
+
+    async fn open(&self, target: &Target<'_>, proxy: Option<Proxy>) -> Result<ByteStream, ConnectError> {
+        let stream = match proxy {
+            None => tcp::connect(target).await?,
+            Some(proxy) => tunnel::open(&proxy, target, self.reach(&proxy).await?).await?,
+        };
+        self.secure(target, stream).await
+    }
+
+    /// A connection to the proxy itself.
+    async fn reach(&self, proxy: &Proxy) -> Result<ByteStream, ConnectError> {
+        let at = proxy.target();
+        self.secure(&at, tcp::connect(&at).await?).await
+    }
+
+    /// The proxy on the way to this target, with what it is told.
+    fn proxy_for(&self, target: &Target<'_>) -> Option<Proxy> {
+        match &self.route {
+            Route::Direct => None,
+            Route::System(variables) => variables.proxy_for(target),
+            Route::Proxy(proxy) => {
+                let credentials = self.credentials.as_ref().or(proxy.credentials.as_ref()).cloned();
+                Some(proxy.telling(credentials))
+            }
+        }
     }
 
     async fn secure(&self, target: &Target<'_>, stream: ByteStream) -> Result<ByteStream, ConnectError> {

@@ -46,6 +46,11 @@ impl Proxy {
         Ok(Proxy { host: host.to_owned(), port, tls, credentials })
     }
 
+    /// The same, and this is what it is told.
+    pub(super) fn telling(&self, credentials: Option<HeaderValue>) -> Self {
+        Proxy { credentials, ..self.clone() }
+    }
+
     pub(super) fn target(&self) -> Target<'_> {
         Target { host: &self.host, port: self.port, tls: self.tls, is_proxy: true }
     }

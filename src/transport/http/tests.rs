@@ -3,6 +3,7 @@
 use std::{future::Future, net::SocketAddr, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use http::Request;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -217,4 +218,75 @@ async fn credentials_go_to_the_proxy_they_are_for() {
     })
     .await;
     assert_eq!(other.as_deref(), Some("sys:tem"));
+}
+
+/// What comes out at the other end of a line: the request as the proxy, or the server, reads it.
+async fn written(url: &str, describe: impl FnOnce(Http, SocketAddr) -> Http) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let http = describe(Http::default(), at);
+    let url: Uri = url.replace("{at}", &at.to_string()).parse().unwrap();
+    let other = async {
+        let mut stream = listener.accept().await.unwrap().0;
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+        String::from_utf8(head).unwrap().replace(&at.to_string(), "{at}")
+    };
+    let client = async {
+        let line = http.connect_for_requests(&url).await.unwrap();
+        let mut request = Request::new(http_body_util::Empty::new());
+        line.form.address(&mut request, &url).unwrap();
+        assert_eq!(ask(line.stream, request).await.unwrap().status(), 200);
+    };
+    let both = futures::future::join(other, client);
+    tokio::time::timeout(Duration::from_secs(20), both).await.expect("it hangs").0
+}
+
+#[tokio::test]
+async fn requests_that_are_not_encrypted_are_handed_to_the_proxy_whole() {
+    let through = |http: Http, at| http.proxy(format!("http://{at}"));
+    for (url, uri, host) in [
+        (URL, "http://chat.example:4000/socket?token=hunter2", "chat.example:4000"),
+        ("http://chat.example:80", "http://chat.example/", "chat.example"),
+        ("http://[2001:db8::1]/a%20b?", "http://[2001:db8::1]/a%20b?", "[2001:db8::1]"),
+    ] {
+        assert_eq!(written(url, through).await, format!("GET {uri} HTTP/1.1\r\nhost: {host}\r\n\r\n"));
+    }
+    let told = "proxy-authorization: Basic YW5uOnM6QGZl\r\n";
+    let given = written(URL, |http, at| through(http, at).proxy_credentials("ann", "s:@fe")).await;
+    let found = |_, at| Http::default().proxy_variables(move |_| Some(format!("http://ann:s%3A%40fe@{at}")));
+    for head in [given, written("http://chat.example:4000/socket", found).await] {
+        assert!(head.starts_with("GET http://chat.example:4000/socket") && head.contains(told), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_proxy_requests_name_the_path_alone() {
+    let system = |http: Http| http.proxy_variables(|_| Some("nowhere.invalid:1".into()));
+    for describe in [Http::no_proxy, system] {
+        // Whatever the variables say, a loopback address is reached without.
+        let head = written("ws://ann:hunter2@{at}/socket?a=b", |http, _| describe(http)).await;
+        assert_eq!(head, "GET /socket?a=b HTTP/1.1\r\nhost: {at}\r\n\r\n");
+    }
+}
+
+// What is encrypted is nothing a proxy could read.
+#[tokio::test]
+async fn requests_that_are_encrypted_take_a_tunnel() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let http = Http::default().proxy(format!("http://ann:hunter2@{}", listener.local_addr().unwrap()));
+    let proxy = async {
+        let mut stream = listener.accept().await.unwrap().0;
+        let mut head = [0; 1024];
+        let count = stream.read(&mut head).await.unwrap();
+        stream.write_all(b"HTTP/1.1 403 Forbidden\r\n\r\n").await.unwrap();
+        String::from_utf8_lossy(&head[..count]).into_owned()
+    };
+    let url = "https://chat.example/socket".parse().unwrap();
+    let (head, line) = futures::future::join(proxy, http.connect_for_requests(&url)).await;
+    assert!(head.starts_with("CONNECT chat.example:443 "), "{head}");
+    assert!(matches!(line, Err(ConnectError::ProxyRefused(_))));
 }

@@ -1,6 +1,6 @@
 //! A way through a proxy: `CONNECT` (RFC 9110, 9.3.6), for `ws` as for `wss`.
 //!
-//! A request for an `http` URL could be handed to the proxy whole, but few of them let a WebSocket pass that way.
+//! The request for a WebSocket could be handed to the proxy whole, but few of them let one pass that way.
 
 use bytes::Bytes;
 use http::{
@@ -9,21 +9,17 @@ use http::{
 };
 use http_body_util::Empty;
 
-use super::{ByteStream, Target, exchange::ask, failed};
+use super::{ByteStream, Target, exchange::ask, failed, proxy::Proxy};
 use crate::error::{BuildError, ConnectError};
 
 /// Asks the proxy at the other end of a connection for one to this target.
-pub(super) async fn open(
-    proxy: &Target<'_>,
-    credentials: Option<&HeaderValue>,
-    target: &Target<'_>,
-    stream: ByteStream,
-) -> Result<ByteStream, ConnectError> {
-    let answer = ask(stream, request(credentials, target)?).await.map_err(|error| failed(proxy, error))?;
+pub(super) async fn open(proxy: &Proxy, target: &Target<'_>, stream: ByteStream) -> Result<ByteStream, ConnectError> {
+    let request = request(proxy.credentials.as_ref(), target)?;
+    let answer = ask(stream, request).await.map_err(|error| failed(&proxy.target(), error))?;
     if !answer.status().is_success() {
         return Err(ConnectError::ProxyRefused(Box::new(answer.refusal().await)));
     }
-    answer.upgrade().await.map_err(|error| failed(proxy, error))
+    answer.upgrade().await.map_err(|error| failed(&proxy.target(), error))
 }
 
 fn request(credentials: Option<&HeaderValue>, target: &Target<'_>) -> Result<Request<Empty<Bytes>>, BuildError> {
