@@ -120,14 +120,17 @@ pub use streams::{
     EventSink, Events, EventsAs, Joins, Latest, Lossy, Messages, MessagesAs, SocketMessages, TelemetryStream,
 };
 pub use telemetry::{SwitchReason, Telemetry};
-#[doc(inline)]
-pub use transport::{BoxTransport, Transport};
 #[cfg(feature = "_http")]
 #[doc(inline)]
 pub use transport::Http;
+#[cfg(feature = "long-poll")]
+#[doc(inline)]
+pub use transport::LongPoll;
 #[cfg(feature = "websocket")]
 #[doc(inline)]
 pub use transport::WebSocket;
+#[doc(inline)]
+pub use transport::{BoxTransport, Or, Transport};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

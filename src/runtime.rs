@@ -4,7 +4,7 @@ use std::future::Future;
 
 pub(crate) use tokio::{
     task::{coop::poll_proceed, yield_now},
-    time::{Instant, Sleep, sleep, sleep_until},
+    time::{Instant, Sleep, sleep, sleep_until, timeout, timeout_at},
 };
 
 use crate::error::BuildError;

@@ -41,7 +41,7 @@ async fn a_loop_over_present_values_gives_way() {
     let socket = Socket::builder(server.url()).connect().await.unwrap();
     let spinning = async {
         while let Some(status) = socket.status().next().await {
-            assert!(matches!(status, Status::Connected));
+            assert!(matches!(status, Status::Connected { .. }));
         }
     };
     let elsewhere = tokio::spawn(async {

@@ -42,7 +42,14 @@ use self::{
     raw::Raws,
     time::{Timer, Timers},
 };
-pub(crate) use self::{config::Config, ids::IdMap, link::{Opening, heartbeat}, params::Declined, refs::Refs, time::Instant};
+pub(crate) use self::{
+    config::Config,
+    ids::IdMap,
+    link::{Opening, heartbeat},
+    params::Declined,
+    refs::Refs,
+    time::Instant,
+};
 use crate::{
     error::{CastError, ConnectError, JoinError, LeaveError, NotJoined, PingError, PushError},
     message::{EventName, Reply, Topic},

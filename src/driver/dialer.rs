@@ -18,16 +18,11 @@ use http::HeaderMap;
 #[cfg(feature = "_http")]
 use crate::transport::Http;
 use crate::{
-    core::{
-        Refs, heartbeat,
-        refs::parse,
-    },
+    core::{Refs, heartbeat, refs::parse},
     endpoint::Endpoint,
     error::{BoxError, ConnectError, Stop},
     serializer::{Codec, Kept},
-    transport::{
-        Answers, Asks, Backchannel, BoxTransport, Connection, Dial, Frame, Renewed, SocketSide, Transport,
-    },
+    transport::{Answers, Asks, Backchannel, BoxTransport, Connection, Dial, Frame, Renewed, SocketSide, Transport},
 };
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -151,10 +146,7 @@ impl Dialer {
                 timeout: recipe.timeout,
                 #[cfg(feature = "_http")]
                 http: recipe.http.clone(),
-                socket: SocketSide {
-                    backchannel: recipe.backchannel.clone(),
-                    asks: Some(Arc::new(dialer.clone())),
-                },
+                socket: SocketSide { backchannel: recipe.backchannel.clone(), asks: Some(Arc::new(dialer.clone())) },
             })
         })
     }

@@ -7,6 +7,7 @@ mod asks;
 mod dialer;
 mod farewell;
 mod lanes;
+mod parting;
 pub(crate) mod queue;
 mod received;
 mod routes;
@@ -27,7 +28,7 @@ use futures::{Sink, Stream};
 use tokio::sync::watch;
 use tracing::Span;
 
-use self::{asks::Asks, dialer::Dialing, farewell::Farewell, routes::Routes};
+use self::{asks::Asks, dialer::Dialing, farewell::Farewell, parting::Parting, routes::Routes};
 pub(crate) use self::{
     asks::JoinParams,
     dialer::{Dialer, Recipe, Source, Sources},
@@ -75,6 +76,7 @@ pub struct Driver {
     connection: Option<Connection>,
     /// Whether something was written and not flushed yet.
     dirty: bool,
+    parting: Option<Parting>,
     farewells: Vec<Farewell>,
     routes: Routes,
     /// Until the end, with which it ends too.
@@ -138,6 +140,7 @@ impl Driver {
             fresh: false,
             connection: None,
             dirty: false,
+            parting: None,
             farewells: Vec::new(),
             routes: Routes::default(),
             status: Some(status),
@@ -161,6 +164,7 @@ impl Driver {
         self.poll_asks(now, cx);
         self.poll_dial(now, cx);
         let more_to_read = self.read(now, cx);
+        self.part(now, cx);
         // After reading: what has arrived is not late, however long this task was kept from running.
         if !self.backlog.is_ahead(more_to_read) {
             self.core.handle_timeout(now);
@@ -184,6 +188,7 @@ impl Driver {
 
     fn obey(&mut self, now: Instant, control: &mut Vec<Control>) {
         for item in control.drain(..) {
+            let Some(item) = self.hold(item) else { continue };
             match item {
                 Control::Command(command) => {
                     if let Command::Join(Join { channel, params: Some(Params::Ready(_)), .. }) = &command {
@@ -222,6 +227,34 @@ impl Driver {
                     self.listeners.push(feed);
                 }
             }
+        }
+    }
+
+    /// Keeps back what is asked while the connection is wound down, and begins that where it has to be.
+    fn hold(&mut self, item: Control) -> Option<Control> {
+        if let Some(parting) = &mut self.parting {
+            parting.held.push(item);
+            return None;
+        }
+        if Parting::is_goodbye(&item)
+            && let Some(wind_down) = self.connection.as_mut().and_then(Connection::take_wind_down)
+        {
+            wind_down.begin();
+            self.parting = Some(Parting::new(item));
+            return None;
+        }
+        Some(item)
+    }
+
+    /// Does what was kept back, once the connection is wound down.
+    fn part(&mut self, now: Instant, cx: &mut Context<'_>) {
+        let Some(parting) = &mut self.parting else { return };
+        if self.connection.is_some() && parting.poll(cx).is_pending() {
+            return;
+        }
+        if let Some(mut parting) = self.parting.take() {
+            self.obey(now, &mut parting.held);
+            self.apply();
         }
     }
 
@@ -313,7 +346,9 @@ impl Driver {
     /// Reads a turn's worth of frames; whether there may be more.
     fn read(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
         let (mut frames, mut bytes) = (0, 0);
-        while let Some(connection) = &mut self.connection {
+        while let Some(connection) = &mut self.connection
+            && !self.parting.as_ref().is_some_and(|parting| parting.ended)
+        {
             if frames >= TURN_FRAMES || bytes >= TURN_BYTES {
                 return true;
             }
@@ -349,7 +384,10 @@ impl Driver {
                 }
                 Poll::Ready(Some(Ok(Frame::Text(_) | Frame::Binary(_)))) => {}
                 Poll::Ready(Some(Err(cause))) => self.lose(now, cause),
-                Poll::Ready(None) => self.lose(now, ConnectError::Ended),
+                Poll::Ready(None) => match &mut self.parting {
+                    Some(parting) => parting.ended = true,
+                    None => self.lose(now, ConnectError::Ended),
+                },
                 Poll::Pending => break,
             }
         }
@@ -362,7 +400,7 @@ impl Driver {
         self.expire_pushes(now);
         for _ in 0..ROUNDS {
             let full = self.core.outgoing_bytes() >= OUT_QUEUE;
-            let taken = !full && self.take_pushes(now);
+            let taken = !full && self.parting.is_none() && self.take_pushes(now);
             let blocked = self.write_frames(now, cx);
             self.apply();
             if blocked || !(taken || full) {
@@ -493,6 +531,8 @@ impl Driver {
     /// Nothing is done any more, whether or not this is dropped: whoever asks is told so, and what was read has ended.
     fn end(&mut self) {
         self.shared.lanes.close();
+        // It may hold what holds it.
+        drop(self.dialer.backchannel().replacement());
         self.routes = Routes::default();
         self.listeners.clear();
         self.raw.clear();

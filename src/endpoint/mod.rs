@@ -112,6 +112,31 @@ pub(crate) fn transport_url(url: &Uri, path: &str, vsn: &str) -> Result<Uri, Bui
         .map_err(|_| unusable("with path and params it is not legal, or longer than 64 KiB"))
 }
 
+/// The URL without its query.
+#[cfg(feature = "long-poll")]
+pub(crate) fn without_query(url: &Uri) -> Uri {
+    let mut parts = url.clone().into_parts();
+    parts.path_and_query = url.path().parse().ok();
+    Uri::from_parts(parts).unwrap_or_else(|_| url.clone())
+}
+
+/// The URL with these as its query.
+///
+/// # Errors
+/// [`BuildError::Url`]: it is longer than 64 KiB.
+#[cfg(feature = "long-poll")]
+pub(crate) fn with_query<'a>(
+    url: &Uri,
+    pairs: impl Iterator<Item = (&'static str, &'a str)>,
+) -> Result<Uri, BuildError> {
+    let parts = url.clone().into_parts();
+    let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
+        return Err(unusable("it must be absolute, such as `wss://example.org/socket`"));
+    };
+    let pairs: Vec<String> = pairs.map(|(key, value)| format!("{key}={}", query::encode(value))).collect();
+    assemble(scheme, authority, url.path(), &[&pairs.join("&")]).map_err(|_| unusable("it is longer than 64 KiB"))
+}
+
 fn assemble(scheme: Scheme, authority: Authority, path: &str, queries: &[&str]) -> Result<Uri, http::Error> {
     let queries: Vec<&str> = queries.iter().map(|query| query.trim_matches('&')).filter(|q| !q.is_empty()).collect();
     let mut path = path.to_owned();

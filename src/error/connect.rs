@@ -113,9 +113,9 @@ impl ConnectError {
     /// What was answered, where that is the cause.
     pub(crate) fn refusal(&self) -> Option<&Refusal> {
         match self {
-            ConnectError::Refused(refusal) | ConnectError::ProxyRefused(refusal) | ConnectError::NotCarried(refusal) => {
-                Some(refusal)
-            }
+            ConnectError::Refused(refusal)
+            | ConnectError::ProxyRefused(refusal)
+            | ConnectError::NotCarried(refusal) => Some(refusal),
             _ => None,
         }
     }

@@ -61,7 +61,7 @@ impl Connection {
     /// Wraps a connection in another that changes its frames, and stays what it is in all else: what it is called, how
     /// it is ended, whether it takes heartbeats. [`new`](Self::new) around it makes one of which nothing is known.
     #[must_use]
-    pub fn map<C>(self, wrap: impl FnOnce(Connection) -> C) -> Self
+    pub fn wrap<C>(self, wrap: impl FnOnce(Connection) -> C) -> Self
     where
         C: Stream<Item = Result<Frame, ConnectError>> + Sink<Frame, Error = ConnectError> + MaybeSend + 'static,
     {
@@ -71,6 +71,11 @@ impl Connection {
 
     pub(crate) fn traits(&self) -> &Traits {
         &self.traits
+    }
+
+    /// How it is told to wind down, if it can be and was not yet.
+    pub(crate) fn take_wind_down(&mut self) -> Option<WindDown> {
+        self.traits.wind_down.take()
     }
 
     pub(crate) fn with_traits(mut self, change: impl FnOnce(&mut Traits)) -> Self {

@@ -3,8 +3,11 @@
 mod backchannel;
 mod connection;
 mod dial;
+mod fallback;
 #[cfg(feature = "_http")]
 mod http;
+#[cfg(feature = "long-poll")]
+mod long_poll;
 pub mod memory;
 #[cfg(feature = "websocket")]
 mod websocket;
@@ -15,11 +18,14 @@ use bytes::Bytes;
 
 pub(crate) use backchannel::Backchannel;
 pub use connection::Connection;
-pub(crate) use connection::Traits;
+pub(crate) use connection::{Traits, WindDown};
 pub use dial::Dial;
 pub(crate) use dial::{Answers, Asks, Renewed, SocketSide};
+pub use fallback::{FallbackStore, Or};
 #[cfg(feature = "_http")]
 pub use http::Http;
+#[cfg(feature = "long-poll")]
+pub use long_poll::LongPoll;
 #[cfg(feature = "websocket")]
 pub use websocket::WebSocket;
 
@@ -67,6 +73,32 @@ impl fmt::Debug for Frame {
     }
 }
 
+/// Sends through the connection within.
+macro_rules! sink_through {
+    ($type:ty $(, $name:ident: $bound:ident)?) => {
+        impl$(<$name: $bound>)? futures::Sink<Frame> for $type {
+            type Error = ConnectError;
+
+            fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+                Pin::new(&mut self.inner).poll_ready(cx)
+            }
+
+            fn start_send(mut self: Pin<&mut Self>, frame: Frame) -> Result<(), ConnectError> {
+                Pin::new(&mut self.inner).start_send(frame)
+            }
+
+            fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+                Pin::new(&mut self.inner).poll_flush(cx)
+            }
+
+            fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+                Pin::new(&mut self.inner).poll_close(cx)
+            }
+        }
+    };
+}
+use sink_through;
+
 /// `Send`, wherever there are threads.
 pub trait MaybeSend: Send {}
 impl<T: Send + ?Sized> MaybeSend for T {}
@@ -101,6 +133,14 @@ pub trait Transport: Send + Sync + 'static {
         "custom"
     }
 
+    /// Falls back to another transport where this one cannot be used: see [`Or`].
+    fn or<T: Transport>(self, other: T) -> Or<Self, T>
+    where
+        Self: Sized,
+    {
+        Or::new(self, other)
+    }
+
     /// This transport, chosen at run time.
     fn boxed(self) -> BoxTransport
     where
@@ -113,6 +153,14 @@ pub trait Transport: Send + Sync + 'static {
 /// A transport chosen at run time. A clone is the same transport.
 #[derive(Clone)]
 pub struct BoxTransport(Arc<dyn Erased>);
+
+impl BoxTransport {
+    /// Falls back to another transport where this one cannot be used: see [`Or`].
+    #[must_use]
+    pub fn or<T: Transport>(self, other: T) -> Or<Self, T> {
+        Or::new(self, other)
+    }
+}
 
 impl fmt::Debug for BoxTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

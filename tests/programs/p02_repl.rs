@@ -38,7 +38,7 @@ pub(crate) async fn main() -> anyhow::Result<()> {
                 Err(e) => eprintln!("({e})"),
             },
             Some(s) = status.next() => match s {
-                Status::Connected => eprintln!("online"),
+                Status::Connected { .. } => eprintln!("online"),
                 Status::Waiting { delay, cause, .. } => eprintln!("{cause}, again in {delay:?}"),
                 Status::Closed => break,
                 _ => {}

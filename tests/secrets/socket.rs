@@ -116,7 +116,7 @@ pub(crate) async fn live(shown: &Shown, case: &str, builder: Builder) -> bool {
         let now = status.next().await.unwrap();
         shown.debug(case, &now);
         match now {
-            Status::Connected => break true,
+            Status::Connected { .. } => break true,
             Status::Waiting { cause, .. } | Status::Stopped { cause } => {
                 shown.error(case, &*cause);
                 break false;

@@ -98,7 +98,7 @@ pub(super) fn statuses(sim: &Sim) -> Vec<&'static str> {
     let name = |status: &Status| match status {
         Status::Idle => "idle",
         Status::Connecting { .. } => "connecting",
-        Status::Connected => "connected",
+        Status::Connected { .. } => "connected",
         Status::Waiting { .. } => "waiting",
         Status::Stopped { .. } => "stopped",
         Status::Disconnected => "disconnected",

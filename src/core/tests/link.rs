@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{
     given::{broken, count, fail_for, next_dial, open, outputs, refused, statuses},
-    sim::{Act, Sim, config, ms},
+    sim::{Act, OPENING, Sim, config, ms},
 };
 use crate::{
     core::{Command, Config, Outcome, Output},
@@ -101,14 +101,14 @@ fn s_4_a_first_attempt_that_fails_is_tried_again_even_after_a_disconnect() {
 fn s_7_open_is_told_first_to_the_status_then_to_each_caller_in_order() {
     let mut sim = Sim::new();
     let (first, second) = (sim.connect(), sim.connect());
-    sim.core.handle_open(sim.now);
+    sim.core.handle_open(sim.now, OPENING);
     let told = outputs(&mut sim);
     assert!(
         matches!(
             told[..],
             [
                 Output::Telemetry(Telemetry::Opened { .. }),
-                Output::Status(Status::Connected),
+                Output::Status(Status::Connected { .. }),
                 Output::Settle(a, Outcome::Connect(Ok(()))),
                 Output::Settle(b, Outcome::Connect(Ok(()))),
             ] if a == first && b == second

@@ -90,7 +90,7 @@ fn a_ping_has_a_deadline_of_its_own_and_leaves_the_connection() {
     assert!(sim.is_pending(ping));
     sim.advance(ms(1));
     assert_eq!(sim.pinged_as(ping), Err("Timeout".into()));
-    assert!(matches!(sim.status(), Status::Connected));
+    assert!(matches!(sim.status(), Status::Connected { .. }));
     // Given up, it is not sent any more.
     sim.writable = true;
     sim.drain();

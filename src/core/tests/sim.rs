@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use serde_json::{Value, json};
 
 use crate::{
-    core::{ChannelId, Command, Config, Core, Declined, Instant, Join, Outcome, Output, Params, Push, Raw, Refs, To},
+    core::{
+        ChannelId, Command, Config, Core, Declined, Instant, Join, Opening, Outcome, Output, Params, Push, Raw, Refs,
+        To,
+    },
     error::{CastError, ConnectError, JoinError, LeaveError, PushError},
     message::Reply,
     payload::{IntoPayload, Payload},
@@ -14,6 +17,9 @@ use crate::{
     telemetry::Telemetry,
     transport::Frame,
 };
+
+/// By a transport that wants heartbeats and is the first choice.
+pub(super) const OPENING: Opening = Opening { transport: "memory", heartbeats: true, fallback: None };
 
 /// A token: a plain number.
 pub(super) type Token = u32;
@@ -295,7 +301,7 @@ impl Sim {
     // What the connection and the server would do.
 
     pub(super) fn up(&mut self) {
-        self.core.handle_open(self.now);
+        self.core.handle_open(self.now, OPENING);
         self.drain();
     }
 

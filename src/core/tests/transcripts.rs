@@ -128,7 +128,7 @@ fn heartbeats_joins_and_pushes() {
     assert!(replay.delivered().is_empty());
 
     replay.section("after possibly fatal");
-    assert_is!(replay.sim.status(), Status::Connected);
+    assert_is!(replay.sim.status(), Status::Connected { .. });
     assert_is!(replay.sim.pushed_as(unanswered), Err(PushError::Timeout));
     assert_eq!(replay.finish().len(), 10);
 }
@@ -341,7 +341,7 @@ fn fatal_input(replay: &mut Replay) {
     for answer in answers {
         sim.receive_frame(crate::transport::Frame::Text(answer.into()));
     }
-    assert_is!(sim.status(), Status::Connected);
+    assert_is!(sim.status(), Status::Connected { .. });
     assert_is!(sim.channel_status(room), ChannelStatus::Joined);
     assert!(sim.delivered.is_empty());
 }

@@ -3,6 +3,7 @@
 use std::{
     future::{Future, poll_fn},
     pin::pin,
+    task::Context,
     time::Duration,
 };
 
@@ -10,8 +11,9 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::{
-    body::Incoming,
+    body::{Body, Incoming},
     client::conn::http1::{self, Connection},
+    rt::{Read, Write},
 };
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, timeout_at};
@@ -20,14 +22,14 @@ use super::{
     ByteStream,
     stream::{self, Bounded},
 };
-use crate::error::Refusal;
+use crate::error::{BoxError, Refusal};
 
 /// How much is kept of the body of a refusal.
 const BODY: usize = 64 * 1024;
 
 /// How much an exchange may bring in all, and how many headers one answer may have.
 const WHOLE: usize = 1024 * 1024;
-const MAX_HEADERS: usize = 1024;
+pub(super) const MAX_HEADERS: usize = 1024;
 
 /// How long that may take to come. The status counts more than the words: an attempt that ran out of time for them
 /// would be tried again where a refusal stops the socket.
@@ -36,14 +38,14 @@ const BODY_PATIENCE: Duration = Duration::from_secs(1);
 /// What was answered, with the connection that it came by. Dropping it ends the connection.
 pub(crate) struct Answer {
     response: http::Response<Incoming>,
-    work: Work,
+    work: Work<TokioIo<Bounded>, Empty<Bytes>>,
 }
 
 /// What reads and writes. Polled with whatever waits for it, so that an attempt to connect is one future, and nothing
 /// of it is left behind when that is dropped.
-struct Work {
-    connection: Connection<TokioIo<Bounded>, Empty<Bytes>>,
-    done: bool,
+pub(super) struct Work<S: Read + Write, B: Body + 'static> {
+    pub(super) connection: Connection<S, B>,
+    pub(super) done: bool,
 }
 
 /// Sends a request and waits for its answer. The read buffer bounds the answer's head, and a bound on all that is read
@@ -90,14 +92,22 @@ impl Answer {
     }
 }
 
-impl Work {
-    async fn until<T>(&mut self, outcome: impl Future<Output = T>) -> T {
+impl<S, B> Work<S, B>
+where
+    S: Read + Write + Unpin,
+    B: Body<Data: Send, Error: Into<BoxError>> + 'static,
+{
+    pub(super) async fn until<T>(&mut self, outcome: impl Future<Output = T>) -> T {
         let mut outcome = pin!(outcome);
         poll_fn(|cx| {
-            // How it ends is told by the outcome.
-            self.done = self.done || self.connection.poll_without_shutdown(cx).is_ready();
+            self.advance(cx);
             outcome.as_mut().poll(cx)
         })
         .await
+    }
+
+    /// Reads and writes what can be. How it ends is told by the outcome of what is asked.
+    pub(super) fn advance(&mut self, cx: &mut Context<'_>) {
+        self.done = self.done || self.connection.poll_without_shutdown(cx).is_ready();
     }
 }

@@ -5,6 +5,8 @@ mod exchange;
 mod failed;
 mod line;
 mod proxy;
+#[cfg(feature = "long-poll")]
+mod requests;
 mod stream;
 mod target;
 mod tcp;
@@ -24,8 +26,10 @@ use http::{HeaderValue, Uri};
 
 pub(crate) use exchange::ask;
 pub(crate) use failed::failed;
-#[allow(unused_imports, reason = "they are for the long-poll transport")]
-pub(crate) use line::{Form, Line};
+#[cfg(feature = "long-poll")]
+use line::{Form, Line};
+#[cfg(feature = "long-poll")]
+pub(crate) use requests::{Answer, Limits, Requests};
 pub(crate) use stream::ByteStream;
 pub(crate) use target::Target;
 

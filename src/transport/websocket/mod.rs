@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
-use super::{Connection, Dial, Transport};
+use super::{BoxTransport, Connection, Dial, Or, Transport};
 use crate::error::ConnectError;
 
 /// How much is gathered before it is written, short of a flush.
@@ -71,6 +71,18 @@ impl WebSocket {
     pub fn read_buffer_size(mut self, bytes: usize) -> Self {
         self.read_buffer_size = bytes;
         self
+    }
+
+    /// Falls back to another transport where this one cannot be used: see [`Or`].
+    #[must_use]
+    pub fn or<T: Transport>(self, other: T) -> Or<Self, T> {
+        Or::new(self, other)
+    }
+
+    /// This transport, chosen at run time.
+    #[must_use]
+    pub fn boxed(self) -> BoxTransport {
+        Transport::boxed(self)
     }
 
     fn config(&self) -> WebSocketConfig {

@@ -6,7 +6,10 @@ use http::{HeaderMap, StatusCode};
 
 use super::{model::Said, world::World};
 use crate::{
-    core::{ChannelId, Declined, tests::sim::ms},
+    core::{
+        ChannelId, Declined,
+        tests::sim::{OPENING, ms},
+    },
     error::{ConnectError, Refusal},
     payload::Payload,
 };
@@ -117,7 +120,7 @@ impl World {
         self.cause.opened = true;
         self.writable = !self.one_in(4);
         self.watch(|world| {
-            world.core.handle_open(world.now);
+            world.core.handle_open(world.now, OPENING);
             world.drain();
         });
         if self.writable {

@@ -90,6 +90,7 @@ impl World {
                 model.wire.heartbeat = None;
                 (Phase::Open, Phase::Open)
             }
+            Telemetry::Switched { .. } | Telemetry::ProbeFailed { .. } => panic!("no transport tells anything here"),
             Telemetry::Undecodable { .. } => {
                 assert!(self.cause.garbage);
                 (Phase::Open, Phase::Open)

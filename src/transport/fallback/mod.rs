@@ -1,0 +1,249 @@
+//! Two transports as one: the first, and another for where it cannot be used.
+
+mod healing;
+mod store;
+#[cfg(test)]
+mod tests;
+mod track;
+mod trial;
+mod trusted;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+pub use self::store::FallbackStore;
+use self::{healing::Healing, store::MemoryStore, track::Tracks, trial::trial, trusted::Trusted};
+use super::{BoxTransport, Connection, Dial, Transport};
+use crate::{
+    error::ConnectError,
+    telemetry::{SwitchReason, Telemetry},
+};
+
+/// Two transports as one: the first, and a second for where the first cannot be used. Made by
+/// [`or`](Transport::or); open to any two, and to others in turn. A clone shares what was learnt.
+///
+/// ```
+/// use std::time::Duration;
+/// use phoenix_streams::{LongPoll, Socket, WebSocket};
+///
+/// let transport = WebSocket::default().or(LongPoll::default()).threshold(Duration::from_secs(4));
+/// let builder = Socket::builder("wss://example.org/socket").transport(transport);
+/// # drop(builder);
+/// ```
+///
+/// # Down
+///
+/// A connection of the first is trusted once it has answered a ping. It is given up for the second, within the same
+/// attempt, if it fails before that; if it is not open, or has not answered, within the
+/// [threshold](Or::threshold) each; and if its connections die young, [several in a row](Or::short_lived), without a
+/// close frame.
+///
+/// Not for what the second would meet as well: a 401, a 403, 429 or 503 with the `cache-control` that Phoenix itself
+/// sends, a proxy's 407, a certificate that does not verify, an auth token that is not answered, what cannot be built.
+/// And not for an error of one that [was healthy a moment ago](Or::trust_for), which passes.
+///
+/// Where the second fails too, its error is that of the attempt, and the next begins with the first again.
+///
+/// # And up again
+///
+/// While a connection of the second is open the first is tried beside it [every so often](Or::probe_every), with params,
+/// token and headers asked for anew. Once it answers a ping, the open poll of long-poll is read to its end, at most the
+/// server's window of 10 s, and the socket goes over: a connection like any other, on which the channels rejoin. What the
+/// server says between the old and the new join is missed, as in any reconnect; the old connection ends with
+/// [`ConnectError::Switched`].
+///
+/// # Shown
+///
+/// The transport in use, and why it is not the first, stand in
+/// [`Status::Connected`](crate::Status::Connected); every switch is told by
+/// [`Telemetry::Switched`], every attempt to get back that failed by [`Telemetry::ProbeFailed`].
+///
+/// # Remembered
+///
+/// That the first was given up, and never was healthy, is kept in a [store](Or::store) for [a while](Or::remember_for), by
+/// the server's URL without userinfo and query; whoever connects meanwhile begins with the second.
+pub struct Or<A, B> {
+    first: Arc<A>,
+    second: Arc<B>,
+    options: Options,
+    tracks: Tracks,
+}
+
+#[derive(Clone)]
+struct Options {
+    threshold: Duration,
+    opens: u32,
+    young: Duration,
+    trust: Duration,
+    probe: Duration,
+    memory: Duration,
+    store: Arc<dyn FallbackStore>,
+}
+
+impl<A: Transport, B: Transport> Or<A, B> {
+    pub(crate) fn new(first: A, second: B) -> Self {
+        let options = Options {
+            threshold: Duration::from_millis(2_500),
+            opens: 3,
+            young: Duration::from_secs(10),
+            trust: Duration::from_secs(60),
+            probe: Duration::from_secs(5 * 60),
+            memory: Duration::from_secs(24 * 60 * 60),
+            store: Arc::new(MemoryStore::default()),
+        };
+        Or { first: Arc::new(first), second: Arc::new(second), options, tracks: Tracks::default() }
+    }
+
+    /// How long the first may take to open, and then again to answer a ping: 2.5 s by default. At most two fifths of the
+    /// connect timeout, so that there is time left for the second.
+    #[must_use]
+    pub fn threshold(mut self, threshold: Duration) -> Self {
+        self.options.threshold = threshold;
+        self
+    }
+
+    /// How many connections of the first in a row may die, without a close frame, each within this long of its opening:
+    /// 3 and 10 s by default. Then the second is used.
+    #[must_use]
+    pub fn short_lived(mut self, opens: u32, within: Duration) -> Self {
+        (self.options.opens, self.options.young) = (opens.max(1), within);
+        self
+    }
+
+    /// How long after the first was last known to be healthy its errors count as passing, and lead to no switch: 60 s by
+    /// default.
+    #[must_use]
+    pub fn trust_for(mut self, time: Duration) -> Self {
+        self.options.trust = time;
+        self
+    }
+
+    /// How often the first is tried while the second is in use: every 5 min by default.
+    #[must_use]
+    pub fn probe_every(mut self, interval: Duration) -> Self {
+        self.options.probe = interval;
+        self
+    }
+
+    /// How long the store is told to keep it that the first was given up: 24 h by default.
+    #[must_use]
+    pub fn remember_for(mut self, time: Duration) -> Self {
+        self.options.memory = time;
+        self
+    }
+
+    /// Where it is kept that the first was given up. By default in memory, shared by the clones of this value.
+    #[must_use]
+    pub fn store(mut self, store: impl FallbackStore) -> Self {
+        self.options.store = Arc::new(store);
+        self
+    }
+
+    /// Falls back to another one where neither of these can be used.
+    #[must_use]
+    pub fn or<T: Transport>(self, other: T) -> Or<Self, T> {
+        Or::new(self, other)
+    }
+
+    /// This transport, chosen at run time.
+    #[must_use]
+    pub fn boxed(self) -> BoxTransport {
+        Transport::boxed(self)
+    }
+
+    /// The second, in the place of the first, which is tried again from time to time.
+    async fn second(&self, dial: Dial, server: Server, reason: SwitchReason) -> Result<Connection, ConnectError> {
+        let connection = self.second.dial(dial.clone()).await?;
+        let name = self.second.name();
+        let connection = connection.with_traits(|traits| {
+            traits.transport.get_or_insert(name);
+            traits.fallback = Some(reason);
+        });
+        let from = connection.traits().transport.unwrap_or(name);
+        Ok(connection.wrap(|inner| Healing::new(inner, from, self.first.clone(), dial, self.options.clone(), server)))
+    }
+}
+
+/// One server, and what was learnt of it.
+#[derive(Clone)]
+struct Server {
+    url: Arc<str>,
+    track: track::Track,
+}
+
+impl Options {
+    fn threshold(&self, dial: &Dial) -> Duration {
+        self.threshold.min(dial.timeout * 2 / 5)
+    }
+
+    /// The first has answered: it is used, and watched.
+    fn trusted<A: Transport>(&self, first: &A, server: &Server, connection: trial::Answered) -> Connection {
+        server.track.healthy();
+        self.store.forget(&server.url);
+        let trial::Answered { connection, early } = connection;
+        let young = self.young;
+        let connection = connection.with_traits(|traits| {
+            traits.transport.get_or_insert(first.name());
+        });
+        connection.wrap(|inner| Trusted::new(inner, early, young, server.track.clone()))
+    }
+}
+
+impl<A: Transport, B: Transport> Transport for Or<A, B> {
+    async fn dial(&self, dial: Dial) -> Result<Connection, ConnectError> {
+        let options = &self.options;
+        let url = server(&dial);
+        let server = Server { track: self.tracks.of(&url), url };
+        if let Some(reason) = server.track.fallen(options, &server.url) {
+            let opened = self.second(dial, server.clone(), reason).await;
+            if opened.is_err() {
+                server.track.doubt();
+            }
+            return opened;
+        }
+        let may_fall = server.track.may_fall(options);
+        let reason = match server.track.short_lived(options) {
+            Some(reason) => reason,
+            None => {
+                let threshold = may_fall.then(|| options.threshold(&dial));
+                match trial(&*self.first, &dial, threshold).await {
+                    Ok(answered) => return Ok(options.trusted(&*self.first, &server, answered)),
+                    Err(untrusted) if may_fall && !untrusted.is_of_the_server() => untrusted.into_reason(),
+                    Err(untrusted) => return Err(untrusted.into_cause()),
+                }
+            }
+        };
+        let (from, to) = (self.first.name(), self.second.name());
+        dial.socket.backchannel.tell(Telemetry::Switched { from, to, reason: reason.clone() });
+        let connection = self.second(dial, server.clone(), reason.clone()).await?;
+        server.track.fall(options, &server.url, reason);
+        Ok(connection)
+    }
+
+    fn name(&self) -> &'static str {
+        self.first.name()
+    }
+}
+
+/// The server by its URL, which holds no secret so.
+fn server(dial: &Dial) -> Arc<str> {
+    let authority = dial.url.authority().map_or("", |authority| authority.as_str());
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{}://{host}{}", dial.url.scheme_str().unwrap_or_default(), dial.url.path()).into()
+}
+
+impl<A, B> Clone for Or<A, B> {
+    fn clone(&self) -> Self {
+        Or {
+            first: self.first.clone(),
+            second: self.second.clone(),
+            options: self.options.clone(),
+            tracks: self.tracks.clone(),
+        }
+    }
+}
+
+impl<A: fmt::Debug, B: fmt::Debug> fmt::Debug for Or<A, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Or").field("first", &self.first).field("second", &self.second).finish_non_exhaustive()
+    }
+}

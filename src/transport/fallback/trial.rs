@@ -1,0 +1,119 @@
+//! Whether a transport can be used: it opens, and answers a ping.
+
+use std::{collections::VecDeque, future::Future, sync::Arc, time::Duration};
+
+use futures::{SinkExt, StreamExt};
+use http::header::CACHE_CONTROL;
+
+use crate::{
+    error::{ConnectError, Refusal},
+    runtime::timeout,
+    telemetry::SwitchReason,
+    transport::{Connection, Dial, Frame, Transport},
+};
+
+/// What may come before the answer, and is kept: frames, and their bytes.
+const EARLY: (usize, usize) = (256, 1 << 20);
+
+/// What Phoenix sends with whatever it answers to an upgrade, and few things that stand before it do.
+const OF_PHOENIX: &str = "max-age=0, private, must-revalidate";
+
+/// A connection that has answered, and what came before that.
+pub(super) struct Answered {
+    pub(super) connection: Connection,
+    pub(super) early: VecDeque<Frame>,
+}
+
+/// Why one is not to be trusted.
+#[derive(Debug)]
+pub(super) enum Untrusted {
+    Failed(ConnectError),
+    Slow(Duration),
+    Silent(Duration),
+}
+
+/// Without a threshold it may take as long as the attempt.
+pub(super) async fn trial(
+    transport: &impl Transport,
+    dial: &Dial,
+    threshold: Option<Duration>,
+) -> Result<Answered, Untrusted> {
+    let opened = within(threshold, transport.dial(dial.clone())).await.map_err(Untrusted::Slow)?;
+    let mut connection = opened.map_err(Untrusted::Failed)?;
+    let mut early = VecDeque::new();
+    if let Some((ping, answers)) = dial.ping() {
+        let answered = within(threshold, answered(&mut connection, ping, answers, &mut early)).await;
+        answered.map_err(Untrusted::Silent)?.map_err(Untrusted::Failed)?;
+    }
+    Ok(Answered { connection, early })
+}
+
+async fn within<T>(threshold: Option<Duration>, work: impl Future<Output = T>) -> Result<T, Duration> {
+    match threshold {
+        None => Ok(work.await),
+        Some(threshold) => timeout(threshold, work).await.map_err(|_| threshold),
+    }
+}
+
+async fn answered(
+    connection: &mut Connection,
+    ping: Frame,
+    mut answers: impl FnMut(&Frame) -> bool,
+    early: &mut VecDeque<Frame>,
+) -> Result<(), ConnectError> {
+    connection.send(ping).await?;
+    let mut bytes = 0;
+    loop {
+        match connection.next().await.ok_or(ConnectError::Ended)?? {
+            Frame::Close { code, reason } => return Err(ConnectError::ClosedByServer { code, reason }),
+            frame if answers(&frame) => return Ok(()),
+            frame => {
+                bytes += frame.len();
+                early.push_back(frame);
+            }
+        }
+        if early.len() > EARLY.0 || bytes > EARLY.1 {
+            return Err(ConnectError::Handshake("it sends much, and no answer to a ping".into()));
+        }
+    }
+}
+
+impl Untrusted {
+    /// Whether another transport would meet the same.
+    pub(super) fn is_of_the_server(&self) -> bool {
+        let Untrusted::Failed(cause) = self else { return false };
+        match cause {
+            ConnectError::Refused(refusal) => match refusal.status().as_u16() {
+                401 => true,
+                403 | 429 | 503 => is_of_phoenix(refusal),
+                _ => false,
+            },
+            ConnectError::ProxyRefused(refusal) => refusal.status().as_u16() == 407,
+            ConnectError::Build(_)
+            | ConnectError::Certificate(_)
+            | ConnectError::SubprotocolUnanswered
+            | ConnectError::Provider(_) => true,
+            _ => false,
+        }
+    }
+
+    pub(super) fn into_reason(self) -> SwitchReason {
+        match self {
+            Untrusted::Failed(cause) => SwitchReason::Failed(Arc::new(cause)),
+            Untrusted::Slow(threshold) => SwitchReason::Slow(threshold),
+            Untrusted::Silent(threshold) => SwitchReason::Silent(threshold),
+        }
+    }
+
+    pub(super) fn into_cause(self) -> ConnectError {
+        match self {
+            Untrusted::Failed(cause) => cause,
+            Untrusted::Slow(_) => ConnectError::Timeout,
+            Untrusted::Silent(_) => ConnectError::HeartbeatTimeout,
+        }
+    }
+}
+
+fn is_of_phoenix(refusal: &Refusal) -> bool {
+    refusal.headers().get(CACHE_CONTROL).is_some_and(|said| said == OF_PHOENIX)
+}
