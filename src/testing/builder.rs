@@ -24,6 +24,11 @@ impl ServerBuilder {
             bind: SocketAddr::from(([127, 0, 0, 1], 0)),
             mount: "/socket".into(),
             websocket_path: "/websocket".into(),
+            long_poll: true,
+            long_poll_path: "/longpoll".into(),
+            long_poll_token_header: true,
+            window: Duration::from_secs(10),
+            pubsub_timeout: Duration::from_secs(2),
             connect: None,
             check_origin: None,
             auth_token: false,
@@ -40,7 +45,7 @@ impl ServerBuilder {
 
     /// Decides a join: `Ok` is the reply of one accepted, `Err` of one refused. Topics without it are unmatched.
     ///
-    /// The whole connection waits for it, as in Phoenix. What it pushes goes out after the reply.
+    /// The whole connection or session waits for it, as in Phoenix. What it pushes goes out after the reply.
     pub fn join<F, Fut>(self, pattern: &str, f: F) -> Self
     where
         F: Fn(Peer, Payload) -> Fut + Send + Sync + 'static,
@@ -92,6 +97,9 @@ impl ServerBuilder {
     }
 
     /// Decides who may connect. Without it all may. A panic answers 500.
+    ///
+    /// Over long-poll it is asked for every new session, and a refusal is the status 403 in the body of a 200, whatever
+    /// the handler said.
     pub fn connect<F, Fut>(mut self, f: F) -> Self
     where
         F: Fn(ConnectInfo) -> Fut + Send + Sync + 'static,
@@ -101,7 +109,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Whether auth tokens are taken, and the subprotocol `phoenix` answered. Phoenix' `auth_token`; off by default.
+    /// Whether auth tokens are taken: from the WebSocket's subprotocols, of which `phoenix` is then answered, and from
+    /// the header `X-Phoenix-AuthToken` that opens a long-poll session. Phoenix' `auth_token`; off by default.
     pub fn auth_token(mut self, on: bool) -> Self {
         self.0.auth_token = on;
         self
@@ -113,19 +122,19 @@ impl ServerBuilder {
         self
     }
 
-    /// How many channels a connection may have joined: 100. Phoenix' `max_channels_per_transport`.
+    /// How many channels a connection or session may have joined: 100. Phoenix' `max_channels_per_transport`.
     pub fn max_channels(mut self, max: usize) -> Self {
         self.0.max_channels = max;
         self
     }
 
-    /// How many bytes a client's message may have: 10 000 000. More closes with 1009.
+    /// How many bytes a client's message over WebSocket may have: 10 000 000. More closes with 1009.
     pub fn max_frame_size(mut self, bytes: usize) -> Self {
         self.0.max_frame_size = bytes;
         self
     }
 
-    /// How long a client may send nothing before its connection is closed: 60 s.
+    /// How long a client may send nothing before its WebSocket is closed: 60 s.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.0.idle_timeout = timeout;
         self
@@ -152,6 +161,42 @@ impl ServerBuilder {
     /// The WebSocket's path under the mount: `/websocket`.
     pub fn websocket_path(mut self, path: &str) -> Self {
         self.0.websocket_path = path.to_owned();
+        self
+    }
+
+    /// Whether there is a long-poll beside the WebSocket: there is, unlike in Phoenix, where it is off by default.
+    /// Without it its path is not found: 404.
+    pub fn long_poll(mut self, on: bool) -> Self {
+        self.0.long_poll = on;
+        self
+    }
+
+    /// The long-poll's path under the mount: `/longpoll`.
+    pub fn long_poll_path(mut self, path: &str) -> Self {
+        self.0.long_poll_path = path.to_owned();
+        self
+    }
+
+    /// How long a poll waits for a message, and a POST for each of its lines: 10 s. Phoenix' `window_ms`.
+    ///
+    /// A session that is not polled ends after 1.5 to 3 times as long.
+    pub fn window(mut self, window: Duration) -> Self {
+        self.0.window = window;
+        self
+    }
+
+    /// How long a long-poll request looks for its session: 2 s. Phoenix' `pubsub_timeout_ms`.
+    ///
+    /// That is what a request takes whose session is gone.
+    pub fn pubsub_timeout(mut self, timeout: Duration) -> Self {
+        self.0.pubsub_timeout = timeout;
+        self
+    }
+
+    /// Whether the long-poll token is read from the header `X-Phoenix-LongPoll-Token` before the param `token`: on.
+    /// Off is as Phoenix before 1.8.10, which knows the param alone.
+    pub fn long_poll_token_header(mut self, on: bool) -> Self {
+        self.0.long_poll_token_header = on;
         self
     }
 

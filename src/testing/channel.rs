@@ -14,7 +14,7 @@ use super::{
     hub::Subscriber,
     peer::{Peer, Process},
     response::{Kind, Later, ReplyTo, Response},
-    transport::Out,
+    topics::Out,
     wire,
 };
 use crate::{payload::Payload, transport::Frame};

@@ -1,10 +1,13 @@
 //! What a client connects with, and how it is refused.
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{fmt, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use futures::FutureExt;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header, request::Parts};
 use serde_json::{Map, Value};
+
+use super::app::App;
 
 /// What a client connected with.
 #[derive(Clone)]
@@ -91,6 +94,45 @@ impl Refuse {
         self.body = body.into();
         self
     }
+}
+
+/// Why a client is not connected.
+#[derive(Debug)]
+pub(super) enum Denied {
+    Refused(Refuse),
+    Crashed,
+}
+
+/// Asks the application, whatever the transport.
+pub(super) async fn connect(
+    head: &Parts,
+    auth_token: Option<String>,
+    peer: SocketAddr,
+    app: &App,
+) -> Result<ConnectInfo, Denied> {
+    let params = parse_query(head.uri.query().unwrap_or_default());
+    if !params["vsn"].as_str().is_some_and(is_v2) {
+        return Err(Denied::Refused(Refuse::new(403)));
+    }
+    let (headers, uri) = (head.headers.clone(), head.uri.clone());
+    let info = ConnectInfo(Arc::new(Request { params, auth_token, headers, uri, peer }));
+    if let Some(decide) = &app.connect {
+        let decided = AssertUnwindSafe(async { decide(info.clone()).await }).catch_unwind().await;
+        decided.map_err(|_| Denied::Crashed)?.map_err(Denied::Refused)?;
+    }
+    Ok(info)
+}
+
+/// An origin is checked where there is one, and only there.
+pub(super) fn is_allowed(headers: &HeaderMap, app: &App) -> bool {
+    let (Some(origin), Some(allowed)) = (headers.get(header::ORIGIN), &app.check_origin) else { return true };
+    let origin = origin.to_str().ok().and_then(|origin| url::Url::parse(origin).ok());
+    origin.as_ref().and_then(|origin| origin.host_str()).is_some_and(|host| allowed.iter().any(|a| a == host))
+}
+
+/// `~> 2.0.0`.
+fn is_v2(vsn: &str) -> bool {
+    vsn.strip_prefix("2.0.").is_some_and(|patch| patch.parse::<u32>().is_ok())
 }
 
 /// A query as Plug reads it: the last value of a key counts.

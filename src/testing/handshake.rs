@@ -1,11 +1,6 @@
-//! From a TCP connection to a WebSocket: the checks and answers of Phoenix' socket, in its order.
+//! The upgrade to a WebSocket: the checks and answers of Phoenix' socket, in its order.
 
-use std::{
-    convert::Infallible,
-    net::SocketAddr,
-    panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{net::SocketAddr, sync::Arc};
 
 use base64::{
     Engine,
@@ -13,18 +8,13 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use bytes::Bytes;
-use futures::FutureExt;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
-use http_body_util::Full;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::{
-    connect::{ConnectInfo, Refuse, Request, parse_query},
+    answers::{Answer, crashed, page, refuse, respond},
+    connect::{ConnectInfo, Denied, Refuse, connect, is_allowed},
     server::Shared,
-    transport,
 };
 
 const SUBPROTOCOL: &str = "phoenix";
@@ -36,41 +26,20 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-type Answer = Response<Full<Bytes>>;
-
-pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
-    let accepted = Mutex::new(None);
-    let service = service_fn(|request: http::Request<Incoming>| {
-        let (shared, accepted) = (&shared, &accepted);
-        Box::pin(async move {
-            let (head, _) = request.into_parts();
-            let answer = answer(&head, peer, shared).await;
-            let (response, connect) =
-                answer.map_or_else(|response| (*response, None), |(response, connect)| (response, Some(connect)));
-            *accepted.lock().unwrap_or_else(PoisonError::into_inner) = connect;
-            Ok::<_, Infallible>(response)
-        })
-    });
-    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-    let Ok(parts) = connection.without_shutdown().await else { return };
-    let connect = accepted.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some(connect) = connect {
-        transport::run(parts.io.into_inner(), &parts.read_buf, connect, shared.clone()).await;
-    }
-}
-
 /// `Err` is a refusal.
-async fn answer(
-    head: &http::request::Parts,
+pub(super) async fn answer(
+    head: &Parts,
     peer: SocketAddr,
-    shared: &Shared,
+    shared: &Arc<Shared>,
 ) -> Result<(Answer, ConnectInfo), Box<Answer>> {
     let app = &shared.app;
-    // The sender lives in `shared`: this waits for the fault to end, and for nothing else.
-    let _ = shared.faults.subscribe().wait_for(|faults| !faults.hang_handshake).await;
-    let path = head.uri.path();
-    if path.trim_end_matches('/') != [&*app.mount, &*app.websocket_path].concat() {
+    shared.until(|faults| !faults.hang_handshake).await;
+    if head.uri.path().trim_end_matches('/') != [&*app.mount, &*app.websocket_path].concat() {
         return Err(refuse(Refuse::new(404).body("not found")));
+    }
+    let refused = shared.faults.borrow().refuse_upgrades;
+    if let Some(status) = refused {
+        return Err(Box::new(page(status)));
     }
     if let Some(refusal) = shared.next_refusal() {
         return Err(refuse(refusal));
@@ -78,27 +47,18 @@ async fn answer(
     if head.method != Method::GET {
         return Err(refuse(Refuse::new(400)));
     }
-    check_origin(&head.headers, app.check_origin.as_deref())?;
+    if !is_allowed(&head.headers, app) {
+        return Err(refuse(Refuse::new(403)));
+    }
     let offer = Offer::read(&head.headers, app.auth_token)?;
     let answer = async {
-        let params = parse_query(head.uri.query().unwrap_or_default());
-        if !params["vsn"].as_str().is_some_and(is_v2) {
-            return Err(refuse(Refuse::new(403)));
-        }
-        let connect = ConnectInfo(Arc::new(Request {
-            params,
-            auth_token: offer.token,
-            headers: head.headers.clone(),
-            uri: head.uri.clone(),
-            peer,
-        }));
-        if let Some(decide) = &app.connect {
-            let decided = AssertUnwindSafe(async { decide(connect.clone()).await }).catch_unwind().await;
-            decided.map_err(|_| crashed())?.map_err(refuse)?;
-        }
+        let connect = connect(head, offer.token, peer, app).await.map_err(|denied| match denied {
+            Denied::Refused(refusal) => refuse(refusal),
+            Denied::Crashed => crashed(),
+        })?;
         Ok((upgrade(&head.headers)?, connect))
     };
-    let mut answer = answer.await;
+    let mut answer: Result<(Answer, ConnectInfo), Box<Answer>> = answer.await;
     if offer.answered {
         let headers =
             answer.as_mut().map_or_else(|refusal| refusal.headers_mut(), |(response, _)| response.headers_mut());
@@ -137,20 +97,6 @@ impl Offer {
     }
 }
 
-/// Checked where there is one, and only there.
-fn check_origin(headers: &HeaderMap, allowed: Option<&[String]>) -> Result<(), Box<Answer>> {
-    let (Some(origin), Some(allowed)) = (headers.get(header::ORIGIN), allowed) else { return Ok(()) };
-    let origin = origin.to_str().ok().and_then(|origin| url::Url::parse(origin).ok());
-    let known =
-        origin.as_ref().and_then(|origin| origin.host_str()).is_some_and(|host| allowed.iter().any(|a| a == host));
-    if known { Ok(()) } else { Err(refuse(Refuse::new(403))) }
-}
-
-/// `~> 2.0.0`.
-fn is_v2(vsn: &str) -> bool {
-    vsn.strip_prefix("2.0.").is_some_and(|patch| patch.parse::<u32>().is_ok())
-}
-
 fn upgrade(headers: &HeaderMap) -> Result<Answer, Box<Answer>> {
     let bad = |why: String| refuse(Refuse::new(400).body(why));
     for (name, word) in [("connection", "upgrade"), ("upgrade", "websocket")] {
@@ -179,24 +125,4 @@ fn upgrade(headers: &HeaderMap) -> Result<Answer, Box<Answer>> {
 
 fn values(headers: &HeaderMap, name: &str) -> Vec<String> {
     headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect()
-}
-
-fn refuse(refusal: Refuse) -> Box<Answer> {
-    let mut response = respond(refusal.status, refusal.body);
-    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding"));
-    response.headers_mut().extend(refusal.headers);
-    Box::new(response)
-}
-
-fn crashed() -> Box<Answer> {
-    let error = Refuse::new(500).header("content-type", "application/json; charset=utf-8");
-    refuse(error.body(r#"{"error":"Internal Server Error"}"#))
-}
-
-fn respond(status: StatusCode, body: Bytes) -> Answer {
-    let mut response = Response::new(Full::new(body));
-    *response.status_mut() = status;
-    let cached = HeaderValue::from_static("max-age=0, private, must-revalidate");
-    response.headers_mut().insert(header::CACHE_CONTROL, cached);
-    response
 }

@@ -9,7 +9,7 @@ use futures::future::AbortHandle;
 use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::{channel::Input, transport::Out, wire};
+use super::{channel::Input, topics::Out, wire};
 use crate::payload::Payload;
 
 /// The topics and those joined to them.

@@ -1,8 +1,8 @@
 //! The embedded server: a Phoenix in the same process, for examples and tests.
 //!
-//! It speaks the wire protocol of Phoenix 1.8 over WebSocket, with `vsn` 2.0.0, and behaves as that does: the order of
-//! leaving and of joining twice, stale refs, crashes, close codes, refused handshakes. It can also be told to
-//! [misbehave](Server::misbehave).
+//! It speaks the wire protocol of Phoenix 1.8 over WebSocket and long-poll, with `vsn` 2.0.0, and behaves as that does:
+//! the order of leaving and of joining twice, stale refs, crashes, close codes, refused handshakes, sessions that end.
+//! It can also be told to [misbehave](Server::misbehave).
 //!
 //! ```
 //! use phoenix_streams::{json, testing::Server};
@@ -23,6 +23,7 @@
 //! What is on the wire is written and read here, apart from the client's serializer, so that a client's misreading is
 //! not shared by the server it is tested with.
 
+mod answers;
 mod app;
 mod builder;
 mod channel;
@@ -30,13 +31,16 @@ mod connect;
 mod fault;
 mod handshake;
 mod hub;
+mod long_poll;
 mod peer;
 mod response;
 mod server;
 mod socket;
+mod tcp;
 #[cfg(test)]
 mod tests;
-mod transport;
+mod topics;
+mod websocket;
 mod wire;
 
 pub use builder::ServerBuilder;

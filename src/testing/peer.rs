@@ -6,7 +6,7 @@ use futures::future::AbortHandle;
 use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::{channel::Input, connect::ConnectInfo, response::encoded, server::Shared, transport::Out, wire};
+use super::{channel::Input, connect::ConnectInfo, response::encoded, server::Shared, topics::Out, wire};
 use crate::{IntoPayload, Payload};
 
 /// One joined channel, as its handlers see it: a Phoenix channel process.

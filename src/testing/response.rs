@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::{transport::Out, wire};
+use super::{topics::Out, wire};
 use crate::{IntoPayload, Payload};
 
 /// What most handlers answer: the response of an `ok` reply, or of an `error` reply.

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Notify, mpsc::UnboundedSender, watch},
+    sync::{mpsc::UnboundedSender, watch},
     task::{AbortHandle, JoinSet},
 };
 
@@ -19,11 +19,12 @@ use super::{
     ServerBuilder,
     app::App,
     connect::Refuse,
-    fault::{Fault, Faults},
-    handshake,
+    fault::{Fault, Faults, Next},
     hub::Hub,
+    long_poll::{Asks, SessionId},
     response::encoded,
-    transport::Out,
+    tcp,
+    topics::Out,
 };
 use crate::{IntoPayload, transport::Frame};
 
@@ -45,14 +46,29 @@ pub(super) struct Shared {
     pub(super) faults: watch::Sender<Faults>,
     refusals: Mutex<VecDeque<Refuse>>,
     connections: watch::Sender<HashMap<u64, Line>>,
+    /// Changes when all connections and sessions are to end.
+    pub(super) cut: watch::Sender<()>,
     ids: AtomicU64,
+    /// Tells this server's sessions from another's.
+    pub(super) key: u64,
 }
 
-/// How to reach a connection.
-#[derive(Clone, Debug)]
+/// How to reach a WebSocket connection or a long-poll session.
+#[derive(Debug)]
 pub(super) struct Line {
-    pub(super) transport: UnboundedSender<Out>,
-    pub(super) cut: Arc<Notify>,
+    transport: UnboundedSender<Out>,
+    /// Of a session alone.
+    session: Option<Asks>,
+}
+
+impl Line {
+    pub(super) fn websocket(transport: UnboundedSender<Out>) -> Self {
+        Line { transport, session: None }
+    }
+
+    pub(super) fn long_poll(transport: UnboundedSender<Out>, session: Asks) -> Self {
+        Line { transport, session: Some(session) }
+    }
 }
 
 impl Server {
@@ -61,7 +77,7 @@ impl Server {
         ServerBuilder::new()
     }
 
-    /// Its URL, as a client's socket takes it: `ws://127.0.0.1:PORT/socket`.
+    /// Its URL, as a client's socket takes it whatever its transport: `ws://127.0.0.1:PORT/socket`.
     pub fn url(&self) -> &str {
         &self.0.url
     }
@@ -74,12 +90,19 @@ impl Server {
         self.0.shared.broadcast(topic, event, payload, None);
     }
 
-    /// How many WebSocket connections are open.
+    /// How many clients are connected: WebSocket connections and long-poll sessions that are open.
+    ///
+    /// A session stays open for 1.5 to 3 [windows](ServerBuilder::window) after its client polled last.
     pub fn connections(&self) -> usize {
         self.0.shared.connections.borrow().len()
     }
 
-    /// Waits until that many WebSocket connections are open.
+    /// How many of them are long-poll sessions.
+    pub fn sessions(&self) -> usize {
+        self.0.shared.connections.borrow().values().filter(|line| line.session.is_some()).count()
+    }
+
+    /// Waits until that many [connections](Self::connections) are open.
     pub async fn wait_for_connections(&self, count: usize) {
         let mut connections = self.0.shared.connections.subscribe();
         // The sender lives as long as this server.
@@ -91,17 +114,22 @@ impl Server {
         self.0.shared.hub.count(topic)
     }
 
-    /// Cuts all connections: TCP ends without a close frame.
+    /// Cuts all TCP connections, without a close frame or an answer, and ends all long-poll sessions.
     pub fn drop_connections(&self) {
         self.0.shared.cut_all();
     }
 
-    /// Closes all connections with a close frame: 1012 is what a deploy does, 1001 a `disconnect` broadcast.
+    /// Closes all WebSocket connections with a close frame: 1012 is what a deploy does, 1001 a `disconnect` broadcast.
+    ///
+    /// Long-poll sessions end, as at a `disconnect` broadcast: the poll at hand comes to its window's end with status
+    /// 204, later requests learn after [`pubsub_timeout`](ServerBuilder::pubsub_timeout) that the session is gone.
     pub fn close_all(&self, code: u16) {
         self.send_raw(Frame::Close { code, reason: "".into() });
     }
 
     /// Sends a frame as it is on all connections, however wrong. A close frame ends them.
+    ///
+    /// A long-poll session gives it to the next poll as a message; a close frame ends it.
     pub fn send_raw(&self, frame: Frame) {
         for line in self.0.shared.connections.borrow().values() {
             // One that has just ended takes nothing more.
@@ -111,6 +139,9 @@ impl Server {
 
     /// Refuses the next `n` handshakes with this HTTP status, after those that are to be refused already.
     ///
+    /// Requests that would open a long-poll session count as handshakes. They get the answer as HTTP, as from something
+    /// before Phoenix, which itself would answer 200 and tell the status in the body.
+    ///
     /// # Panics
     /// If the number is no HTTP status.
     pub fn refuse_next(&self, status: u16, n: usize) {
@@ -118,6 +149,8 @@ impl Server {
     }
 
     /// Refuses the next `n` handshakes with this answer, after those that are to be refused already.
+    ///
+    /// As [`refuse_next`](Self::refuse_next).
     pub fn refuse_next_with(&self, refuse: Refuse, n: usize) {
         let mut refusals = self.0.shared.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         refusals.extend(std::iter::repeat_n(refuse, n));
@@ -129,6 +162,9 @@ impl Server {
     }
 
     /// Misbehaves from now on. Several faults add up.
+    ///
+    /// # Panics
+    /// If the number of a [`Fault::RefuseUpgrades`] is no HTTP status.
     pub fn misbehave(&self, fault: Fault) {
         self.0.shared.faults.send_modify(|faults| faults.add(fault));
     }
@@ -148,7 +184,9 @@ impl Server {
             faults: watch::Sender::default(),
             refusals: Mutex::default(),
             connections: watch::Sender::default(),
+            cut: watch::Sender::default(),
             ids: AtomicU64::default(),
+            key: fastrand::u64(..),
         });
         let accept = tokio::spawn(accept(listener, shared.clone())).abort_handle();
         Ok(Server(Arc::new(Running { url, shared, accept })))
@@ -162,7 +200,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         // What fails is one connection, gone before it was accepted.
         if let Ok((stream, peer)) = listener.accept().await {
             let _ = TcpStream::set_nodelay(&stream, true);
-            tasks.spawn(handshake::serve(stream, peer, shared.clone()));
+            tasks.spawn(tcp::serve(stream, peer, shared.clone(), shared.cut.subscribe()));
         }
         while tasks.try_join_next().is_some() {}
     }
@@ -190,17 +228,39 @@ impl Shared {
         Registered { shared: self.clone(), id }
     }
 
-    fn cut_all(&self) {
-        for line in self.connections.borrow().values() {
-            line.cut.notify_one();
+    pub(super) fn session(&self, id: SessionId) -> Option<Asks> {
+        if id.server != self.key {
+            return None;
         }
+        self.connections.borrow().get(&id.id)?.session.clone()
+    }
+
+    /// Waits until the server's faults are so.
+    pub(super) async fn until(&self, so: impl FnMut(&Faults) -> bool) {
+        // The sender lives in `self`: this waits for the faults, and for nothing else.
+        let _ = self.faults.subscribe().wait_for(so).await;
+    }
+
+    /// Whether this fault concerns the request at hand.
+    pub(super) fn concerns(&self, fault: impl FnOnce(&mut Faults) -> &mut Next) -> bool {
+        let mut concerned = false;
+        // Nobody waits for a number to change.
+        self.faults.send_if_modified(|faults| {
+            concerned = fault(faults).take();
+            false
+        });
+        concerned
+    }
+
+    fn cut_all(&self) {
+        self.cut.send_replace(());
     }
 }
 
 /// A connection counts while this lives.
 pub(super) struct Registered {
     shared: Arc<Shared>,
-    id: u64,
+    pub(super) id: u64,
 }
 
 impl Drop for Registered {
@@ -212,6 +272,7 @@ impl Drop for Registered {
 impl Drop for Running {
     fn drop(&mut self) {
         self.accept.abort();
+        self.shared.cut_all();
     }
 }
 

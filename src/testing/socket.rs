@@ -76,6 +76,12 @@ impl Reader {
         let mut buffer = vec![0; CHUNK];
         while matches!(self.io.read(&mut buffer).await, Ok(1..)) {}
     }
+
+    /// The connection ends with a reset once both halves are dropped.
+    pub(super) fn reset(&self) {
+        // One that has ended already cannot be reset.
+        let _ = self.io.as_ref().set_zero_linger();
+    }
 }
 
 impl Writer {
