@@ -78,16 +78,8 @@ impl Answer {
 
     /// What was said instead, as far as it comes.
     pub(crate) async fn refusal(mut self) -> Refusal {
-        let (head, mut incoming) = self.response.into_parts();
-        let mut body = BytesMut::new();
-        let deadline = Instant::now() + BODY_PATIENCE;
-        while body.len() < BODY {
-            let frame = timeout_at(deadline, self.work.until(incoming.frame())).await;
-            let Ok(Some(Ok(frame))) = frame else { break };
-            let Ok(chunk) = frame.into_data() else { break };
-            let room = BODY - body.len();
-            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        }
+        let (head, incoming) = self.response.into_parts();
+        let body = self.work.words(incoming).await;
         Refusal::new(head.status, head.headers, body)
     }
 }
@@ -104,6 +96,20 @@ where
             outcome.as_mut().poll(cx)
         })
         .await
+    }
+
+    /// The body of a refusal, as far as it comes.
+    pub(super) async fn words(&mut self, mut incoming: Incoming) -> Bytes {
+        let mut body = BytesMut::new();
+        let deadline = Instant::now() + BODY_PATIENCE;
+        while body.len() < BODY {
+            let frame = timeout_at(deadline, self.until(incoming.frame())).await;
+            let Ok(Some(Ok(frame))) = frame else { break };
+            let Ok(chunk) = frame.into_data() else { break };
+            let room = BODY - body.len();
+            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        }
+        body.freeze()
     }
 
     /// Reads and writes what can be. How it ends is told by the outcome of what is asked.

@@ -4,7 +4,7 @@ use std::{future::poll_fn, task::Poll, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{
-    Request, Uri,
+    Request, StatusCode, Uri,
     header::{CONTENT_ENCODING, HeaderMap},
     response,
 };
@@ -63,8 +63,9 @@ impl Requests {
         Requests { http, kept: None }
     }
 
-    /// Sends a request to this URL, and waits for the whole answer, whatever its status. It is sent once: what has been
-    /// written to a connection that then ends is not written to another.
+    /// Sends a request to this URL, and waits for the whole answer; of one whose status is not 200, for as much as is
+    /// kept of a refusal. It is sent once: what has been written to a connection that then ends is not written to
+    /// another.
     pub(crate) async fn ask(
         &mut self,
         url: &Uri,
@@ -94,10 +95,6 @@ impl Requests {
         limits: Limits,
         deadline: Instant,
     ) -> Result<Option<Answer>, ConnectError> {
-        let broken = |error| match failed(&Target::of(url), error) {
-            ConnectError::HandshakeCut(error) => ConnectError::Transport(error),
-            other => other,
-        };
         let Some(mut given) = request.take() else { return Ok(None) };
         kept.form.address(&mut given, url)?;
         let asked = kept.requests.try_send_request(given);
@@ -106,14 +103,17 @@ impl Requests {
             Ok(response) => response,
             Err(mut error) => {
                 *request = error.take_message();
-                return if request.is_some() { Ok(None) } else { Err(broken(error.into_error())) };
+                return if request.is_some() { Ok(None) } else { Err(failed(&Target::of(url), error.into_error())) };
             }
         };
         let (head, incoming) = response.into_parts();
-        let body = kept.body(&head.headers, incoming, limits).await.map_err(|error| match error {
-            Broken::Off(error) => broken(error),
-            Broken::Cause(cause) => cause,
-        })?;
+        let body = match head.status {
+            StatusCode::OK => kept.body(&head.headers, incoming, limits).await.map_err(|error| match error {
+                Broken::Off(error) => failed(&Target::of(url), error),
+                Broken::Cause(cause) => cause,
+            })?,
+            _ => kept.work.words(incoming).await,
+        };
         kept.since = Instant::now();
         self.kept = Some(kept);
         Ok(Some(Answer { head, body }))

@@ -22,7 +22,7 @@ use crate::{
     error::{BuildError, ConnectError},
     transport::{
         Dial,
-        http::{Limits, Requests, credentials},
+        http::{Answer, Limits, Requests, credentials},
     },
 };
 
@@ -39,7 +39,7 @@ pub(super) struct Session {
     headers: HeaderMap,
     token_in_url: bool,
     token: Mutex<Arc<str>>,
-    pub(super) limits: Limits,
+    limits: Limits,
 }
 
 /// A request, and the URL it goes to.
@@ -85,6 +85,14 @@ impl Session {
         let (url, mut request) = self.request(Method::POST, batch.body.freeze())?;
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(batch.form.content_type()));
         Ok((url, request))
+    }
+
+    /// Asks one of these: there is no handshake any more that could be cut.
+    pub(super) async fn ask(&self, requests: &mut Requests, (url, request): Asked) -> Result<Answer, ConnectError> {
+        requests.ask(&url, request, self.limits).await.map_err(|cause| match cause {
+            ConnectError::HandshakeCut(error) => ConnectError::Transport(error),
+            other => other,
+        })
     }
 
     /// An answer brought this token, most often the same again.
@@ -140,7 +148,7 @@ fn request(method: Method, headers: &HeaderMap, body: Bytes) -> Request<Full<Byt
 }
 
 fn secret(text: &str) -> Result<HeaderValue, BuildError> {
-    let mut value = HeaderValue::from_str(text)
+    let mut value = HeaderValue::from_bytes(text.as_bytes())
         .map_err(|_| BuildError::Header("the auth token cannot stand in a header".into()))?;
     value.set_sensitive(true);
     Ok(value)
