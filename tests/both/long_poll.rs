@@ -4,6 +4,7 @@
 //! |---|---|---|---|
 //! | binary from the server | arrives | arrives where it is UTF-8 by chance; else [`NotCarried`], and a new session | `binary` |
 //! | the server closes, with any code | `ClosedByServer`; 1000 waits 1 s | [`SessionGone`], once the poll ends; no code, no wait | `ends` |
+//! | ..and refuses the next attempt | `ClosedByServer`, then `Refused` | `Refused` at once: a poll of no session opens one | `ends` |
 //! | the server cuts the connection | `Ended` | `Transport` | `cases::life` |
 //! | the client says nothing for long | closed with 1002 | nothing happens: it polls | `ends` |
 //! | the server falls silent | `HeartbeatTimeout` | [`RequestTimeout`]; there are no heartbeats, and no latency | `ends` |

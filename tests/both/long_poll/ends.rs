@@ -52,6 +52,20 @@ async fn a_session_that_the_server_ends_costs_one_connection() {
     bed.cost_one_connection(|cause| matches!(cause, ConnectError::SessionGone)).await;
 }
 
+// L-14: the poll that finds the session gone would open another.
+#[tokio::test]
+async fn a_refusal_takes_the_place_of_the_end_before_it() {
+    let server = Server::builder().window(SHORT).pubsub_timeout(SHORT).start().await.unwrap();
+    let socket = socket(server.url()).params_with(|| async { Ok(json!({})) }).connect().await.unwrap();
+    server.refuse_next(403, 1);
+    server.close_all(1012);
+    let (_, cause) = waits_for(&socket).await;
+    assert!(
+        matches!(&*cause, ConnectError::Refused(refusal) if refusal.status() == StatusCode::FORBIDDEN),
+        "{cause:?}"
+    );
+}
+
 // N-4, L-8
 #[tokio::test]
 async fn whoever_sends_nothing_stays() {
