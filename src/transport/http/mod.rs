@@ -192,6 +192,7 @@ impl Http {
     }
 
     /// Opens a connection to where this URL is, for whatever is to be spoken there.
+    #[cfg_attr(not(feature = "websocket"), allow(dead_code, reason = "it is for WebSockets"))]
     pub(crate) async fn connect(&self, url: &Uri) -> Result<ByteStream, ConnectError> {
         let target = Target::of(url);
         self.open(&target, self.proxy_for(&target)).await
