@@ -104,7 +104,7 @@ pub use channel::Channel;
 pub use driver::Driver;
 pub use error::{
     BoxError, BuildError, CastError, ConnectError, DecodeError, EncodeError, EventError, JoinError, Lagged, LeaveError,
-    NotJoined, NotSent, PingError, PushError, Refusal, Stop,
+    NotJoined, NotSent, PingError, PushError, Refusal, SocksRefusal, Stop,
 };
 pub use message::{LastSeen, Message, Reply, Topic};
 pub use operation::{Cast, Close, Connect, Connecting, Disconnect, Join, Leave, Ping, Push};

@@ -8,7 +8,7 @@ use http::{
     header::{DATE, RETRY_AFTER},
 };
 
-use super::{BoxError, Source, causes};
+use super::{BoxError, SocksRefusal, Source, causes};
 
 /// What was described to the builder cannot be used. Told when the socket is built, not later.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -26,7 +26,7 @@ pub enum BuildError {
     /// A certificate or key cannot be used, or there is no TLS in this build, or no certificate in this system.
     #[error("secure connections cannot be made: {0}")]
     Tls(Arc<str>),
-    /// A proxy cannot be used: its URL is none, or it is one of SOCKS.
+    /// A proxy cannot be used: its URL is none, its scheme is not spoken, or its user and password cannot be told.
     #[error("the proxy cannot be used: {0}")]
     Proxy(Arc<str>),
     /// No transport was given, and the crate was built without one of its own.
@@ -50,9 +50,11 @@ pub enum ConnectError {
     Refused(Box<Refusal>),
     /// The proxy refused to open a way to the server. It is all here: status, headers, body.
     ProxyRefused(Box<Refusal>),
+    /// The SOCKS proxy refused to open a way to the server, and why.
+    SocksRefused(SocksRefusal),
     /// The auth token was offered as a subprotocol and the server did not answer it.
     SubprotocolUnanswered,
-    /// The answer to the handshake is not a WebSocket's, or cannot be read as HTTP.
+    /// The answer to the handshake is not a WebSocket's, or cannot be read as HTTP; or a proxy's, as SOCKS.
     Handshake(Arc<str>),
     /// The host's name, or that of a proxy, does not resolve to an address.
     Unresolved(Source),
@@ -134,6 +136,7 @@ impl fmt::Display for ConnectError {
             ConnectError::Build(error) => error.fmt(f),
             ConnectError::Refused(refusal) => refusal.fmt(f),
             ConnectError::ProxyRefused(refusal) => refusal.fmt_of_proxy(f),
+            ConnectError::SocksRefused(refusal) => refusal.fmt(f),
             ConnectError::SubprotocolUnanswered => f.write_str(
                 "the server did not accept the auth token's subprotocol: set `auth_token: true` on the socket in its \
                  endpoint (Phoenix 1.8 or later)",

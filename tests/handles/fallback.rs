@@ -240,6 +240,7 @@ async fn one_that_talks_without_end_and_does_not_answer_is_given_up() {
     let talk = async {
         loop {
             connection.broadcast("room:1", "noise", json!({})).await;
+            tokio::task::yield_now().await;
         }
     };
     let _second = tokio::select! { () = talk => unreachable!(), second = world.second.accept() => second };

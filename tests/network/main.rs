@@ -1,4 +1,4 @@
-//! Over real networks, all of them on loopback: TLS with certificates made here, and a proxy.
+//! Over real networks, all of them on loopback: TLS with certificates made here, and proxies.
 
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod certificates;
@@ -6,6 +6,8 @@ mod connect_proxy;
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod front;
 mod proxy;
+mod socks;
+mod socks_proxy;
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod tls;
 

@@ -28,5 +28,11 @@ mod raw;
 mod recorder;
 mod shown;
 mod socket;
+#[cfg(feature = "websocket")]
+mod socks;
+#[cfg(feature = "websocket")]
+#[path = "../network/socks_proxy.rs"]
+#[allow(dead_code, reason = "another test file uses the rest")]
+mod socks_proxy;
 #[cfg(all(feature = "websocket", feature = "rustls"))]
 mod tls;

@@ -63,6 +63,7 @@ impl Answer {
         self.response.status()
     }
 
+    #[cfg(feature = "websocket")]
     pub(crate) fn headers(&self) -> &HeaderMap {
         self.response.headers()
     }
