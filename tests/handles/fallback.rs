@@ -56,7 +56,7 @@ fn world() -> World {
 
 fn world_of(choose: impl FnOnce(Both) -> Both, describe: impl FnOnce(Builder) -> Builder) -> World {
     let (both, first, second) = both();
-    let socket = describe(builder(choose(both))).idle().unwrap();
+    let socket = describe(builder(choose(both)).heartbeat(None)).idle().unwrap();
     let telemetry = socket.telemetry();
     socket.connect().detach_in_background();
     World { socket, first, second, telemetry }
@@ -299,6 +299,16 @@ async fn f_11_one_that_dies_young_several_times_is_given_up() {
     let _second = world.second.accept().await;
     let reason = world.by("second").await;
     assert!(matches!(reason, Some(SwitchReason::ShortLived { opens: 3, .. })), "{reason:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn f_7_nor_does_it_stay_given_up_where_the_second_fails() {
+    let mut world = world_of(|both| both.short_lived(1, 10 * SECOND), |builder| builder);
+    world.first_answers().await.cut();
+    world.second.refuse(StatusCode::NOT_FOUND).await;
+    until(&world.socket, |status| matches!(status, Status::Waiting { .. })).await;
+    let _connection = world.first_answers().await;
+    assert!(world.by("first").await.is_none());
 }
 
 #[tokio::test(start_paused = true)]

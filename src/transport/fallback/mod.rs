@@ -150,16 +150,17 @@ impl<A: Transport, B: Transport> Or<A, B> {
         Transport::boxed(self)
     }
 
-    /// The second, in the place of the first, which is tried again from time to time.
-    async fn second(&self, dial: Dial, server: Server, reason: SwitchReason) -> Result<Connection, ConnectError> {
-        let connection = self.second.dial(dial.clone()).await?;
+    /// The second, in the place of the first, which is tried again from time to time; and at once if the second fails.
+    async fn second(&self, dial: Dial, server: &Server, reason: SwitchReason) -> Result<Connection, ConnectError> {
+        let connection = self.second.dial(dial.clone()).await.inspect_err(|_| server.track.doubt())?;
         let name = self.second.name();
         let connection = connection.with_traits(|traits| {
             traits.transport.get_or_insert(name);
             traits.fallback = Some(reason);
         });
-        let from = connection.traits().transport.unwrap_or(name);
-        Ok(connection.wrap(|inner| Healing::new(inner, from, self.first.clone(), dial, self.options.clone(), server)))
+        let name = connection.traits().transport.unwrap_or(name);
+        let (first, options, server) = (self.first.clone(), self.options.clone(), server.clone());
+        Ok(connection.wrap(|inner| Healing::new(inner, name, first, dial, options, server)))
     }
 }
 
@@ -194,11 +195,7 @@ impl<A: Transport, B: Transport> Transport for Or<A, B> {
         let url = server(&dial);
         let server = Server { track: self.tracks.of(&url), url };
         if let Some(reason) = server.track.fallen(options, &server.url) {
-            let opened = self.second(dial, server.clone(), reason).await;
-            if opened.is_err() {
-                server.track.doubt();
-            }
-            return opened;
+            return self.second(dial, &server, reason).await;
         }
         let may_fall = server.track.may_fall(options);
         let reason = match server.track.short_lived(options) {
@@ -214,7 +211,7 @@ impl<A: Transport, B: Transport> Transport for Or<A, B> {
         };
         let (from, to) = (self.first.name(), self.second.name());
         dial.socket.backchannel.tell(Telemetry::Switched { from, to, reason: reason.clone() });
-        let connection = self.second(dial, server.clone(), reason.clone()).await?;
+        let connection = self.second(dial, &server, reason.clone()).await?;
         server.track.fall(options, &server.url, reason);
         Ok(connection)
     }
