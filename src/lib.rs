@@ -62,6 +62,7 @@
 //! # Cargo features
 //!
 //! - `websocket` (default): the `WebSocket` transport.
+//! - `long-poll` (default): the `LongPoll` transport.
 //! - `rustls` (default): TLS, verified as the platform does.
 //! - `native-tls`: TLS by the platform's own library, where rustls is not there, or by `Http::native_tls`.
 //! - `testing`: the embedded server, in the module `testing`.
