@@ -15,6 +15,8 @@ mod connect_proxy;
 #[cfg(all(feature = "websocket", feature = "rustls"))]
 #[path = "../network/front.rs"]
 mod front;
+#[cfg(all(feature = "websocket", feature = "long-poll"))]
+mod long_poll;
 mod memory;
 #[cfg(feature = "websocket")]
 mod network;

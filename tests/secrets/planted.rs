@@ -23,7 +23,10 @@ pub(crate) const PROXY_GIVEN: Secret = Secret::new("the credentials of a proxy",
 pub(crate) const PROXY_NAMED: Secret = Secret::new("the credentials of a proxy of the system", "kX7systemQ2v");
 pub(crate) const KEY: Secret = Secret::new("the key of a client certificate", "kX7pemQ2v");
 
-pub(crate) const ALL: [Secret; 16] = [
+/// What a long-poll session goes by; the server gives it.
+pub(crate) const SESSION: Secret = Secret::new("the token of a session", "kX7sessionQ2v.-_");
+
+pub(crate) const ALL: [Secret; 17] = [
     PARAMS,
     PARAMS_GIVEN,
     QUERY,
@@ -40,6 +43,7 @@ pub(crate) const ALL: [Secret; 16] = [
     PROXY_GIVEN,
     PROXY_NAMED,
     KEY,
+    SESSION,
 ];
 
 #[derive(Clone, Copy, PartialEq)]
