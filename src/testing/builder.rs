@@ -214,6 +214,12 @@ impl ServerBuilder {
         Server::start(self.0).await
     }
 
+    /// Without a socket.
+    #[cfg(test)]
+    pub(super) fn shared(self) -> std::sync::Arc<super::server::Shared> {
+        super::server::Shared::new(self.0)
+    }
+
     fn add_join(mut self, pattern: &str, handler: Handler) -> Self {
         self.0.joins.push((Pattern::new(pattern), handler));
         self

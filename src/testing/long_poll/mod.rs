@@ -10,7 +10,7 @@ mod token;
 use std::{future::pending, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use tokio::{
@@ -26,7 +26,6 @@ use super::{
     server::Shared,
     tcp::{Outcome, Request},
 };
-use crate::transport::Frame;
 
 /// How many bytes a POST may have.
 const MAX_BODY: usize = 8_000_000;
@@ -111,19 +110,18 @@ impl Exchange<'_> {
         }
         match self.head.method {
             Method::OPTIONS => Reply::Answer(self.preflight()),
-            Method::GET => match self.resume().await {
-                Some(session) => self.detached(poll(session)).await,
-                None => self.open().await,
-            },
-            Method::POST => match (self.resume().await, body) {
-                (None, _) => Reply::Answer(body::status(410)),
-                (Some(_), Body::TooLarge) => Reply::Raised(StatusCode::BAD_REQUEST),
-                (Some(_), Body::Broken) => Reply::Lost,
-                (Some(session), Body::Whole(body)) => match lines::read(&self.head.headers, &body) {
-                    Some(frames) => self.detached(post(session, frames)).await,
-                    None => Reply::Raised(StatusCode::INTERNAL_SERVER_ERROR),
-                },
-            },
+            Method::GET => {
+                let resumed = resume(self.token(), self.shared.clone());
+                match self.detached(async { Some(poll(resumed.await?).await) }).await {
+                    Some(reply) => reply,
+                    None => self.open().await,
+                }
+            }
+            Method::POST => {
+                let (resumed, headers) = (resume(self.token(), self.shared.clone()), self.head.headers.clone());
+                let posted = self.detached(async move { Some(post(resumed.await?, &headers, body).await) });
+                posted.await.unwrap_or_else(|| Reply::Answer(body::status(410)))
+            }
             _ => Reply::Answer(self.bad_request()),
         }
     }
@@ -144,25 +142,6 @@ impl Exchange<'_> {
         let mut answer = *refuse(Refuse::new(400));
         body::allow_all(answer.headers_mut());
         answer
-    }
-
-    /// `None` at once for what is no token; for one whose session does not answer, only once it could have.
-    async fn resume(&self) -> Option<Session> {
-        let token = self.token()?;
-        let id = SessionId::read(&token)?;
-        let deadline = Instant::now() + self.shared.app.pubsub_timeout;
-        let found = async {
-            let asks = self.shared.session(id)?;
-            asks.resume().await?;
-            Some(Session { asks, token, shared: self.shared.clone() })
-        };
-        match timeout_at(deadline, found).await {
-            Ok(Some(session)) => Some(session),
-            _ => {
-                sleep_until(deadline).await;
-                None
-            }
-        }
     }
 
     /// Where two differ, the header's.
@@ -199,15 +178,15 @@ impl Exchange<'_> {
     }
 
     /// What has begun goes on without its client, as over Bandit: what it takes from a session then is lost.
-    async fn detached(&self, reply: impl Future<Output = Reply> + Send + 'static) -> Reply {
+    async fn detached(&self, reply: impl Future<Output = Option<Reply>> + Send + 'static) -> Option<Reply> {
         let mut cut = self.shared.cut.subscribe();
         let task = tokio::spawn(async move {
             tokio::select! {
                 reply = reply => reply,
-                _ = cut.changed() => Reply::Lost,
+                _ = cut.changed() => Some(Reply::Lost),
             }
         });
-        task.await.unwrap_or(Reply::Lost)
+        task.await.unwrap_or(Some(Reply::Lost))
     }
 }
 
@@ -222,6 +201,23 @@ impl Session {
     fn window(&self) -> Duration {
         self.shared.app.window
     }
+}
+
+/// `None` at once for what is no token; for one whose session does not answer, only once it could have.
+async fn resume(token: Option<String>, shared: Arc<Shared>) -> Option<Session> {
+    let token = token?;
+    let id = SessionId::read(&token)?;
+    let deadline = Instant::now() + shared.app.pubsub_timeout;
+    let found = async {
+        let asks = shared.session(id)?;
+        asks.resume().await?;
+        Some(asks)
+    };
+    if let Ok(Some(asks)) = timeout_at(deadline, found).await {
+        return Some(Session { asks, token, shared });
+    }
+    sleep_until(deadline).await;
+    None
 }
 
 async fn poll(session: Session) -> Reply {
@@ -250,8 +246,16 @@ async fn poll(session: Session) -> Reply {
     Reply::from(body::messages(200, &session.token, &messages))
 }
 
-/// Each frame has a window's time.
-async fn post(session: Session, frames: Vec<Frame>) -> Reply {
+/// Each line has a window's time.
+async fn post(session: Session, headers: &HeaderMap, body: Body) -> Reply {
+    let body = match body {
+        Body::Whole(body) => body,
+        Body::TooLarge => return Reply::Raised(StatusCode::BAD_REQUEST),
+        Body::Broken => return Reply::Lost,
+    };
+    let Some(frames) = lines::read(headers, &body) else {
+        return Reply::Raised(StatusCode::INTERNAL_SERVER_ERROR);
+    };
     let count = frames.len();
     let (done, mut each) = mpsc::unbounded_channel();
     session.asks.ask(Ask::Post(frames, done));
