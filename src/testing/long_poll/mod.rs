@@ -253,9 +253,7 @@ async fn post(session: Session, headers: &HeaderMap, body: Body) -> Reply {
         Body::TooLarge => return Reply::Raised(StatusCode::BAD_REQUEST),
         Body::Broken => return Reply::Lost,
     };
-    let Some(frames) = lines::read(headers, &body) else {
-        return Reply::Raised(StatusCode::INTERNAL_SERVER_ERROR);
-    };
+    let (frames, bad) = lines::read(headers, &body);
     let count = frames.len();
     let (done, mut each) = mpsc::unbounded_channel();
     session.asks.ask(Ask::Post(frames, done));
@@ -272,7 +270,8 @@ async fn post(session: Session, headers: &HeaderMap, body: Body) -> Reply {
             }
         }
     }
-    Reply::Answer(body::status(200))
+    // What came before it was handled.
+    Reply::from((!bad).then(|| body::status(200)))
 }
 
 impl From<Option<Answer>> for Reply {
