@@ -94,7 +94,7 @@ impl Server {
     ///
     /// A session stays open for 1.5 to 3 [windows](ServerBuilder::window) after its client polled last.
     pub fn connections(&self) -> usize {
-        self.0.shared.connections.borrow().len()
+        self.0.shared.connections()
     }
 
     /// How many of them are long-poll sessions.
@@ -230,6 +230,10 @@ impl Shared {
         let id = self.next_id();
         self.connections.send_modify(|open| drop(open.insert(id, line)));
         Registered { shared: self.clone(), id }
+    }
+
+    pub(super) fn connections(&self) -> usize {
+        self.connections.borrow().len()
     }
 
     pub(super) fn sessions(&self) -> usize {

@@ -1,6 +1,9 @@
 //! Sessions as their clients see them.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::io::AsyncReadExt;
 
@@ -138,6 +141,25 @@ async fn a_cut_ends_sessions_and_their_connections() {
     assert_eq!((client.polled().await, client.posted().await), (None, None));
     server.wait_for_connections(0).await;
     assert_eq!(server.channels("room:1"), 0);
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_leaves_nothing_behind() {
+    let held = Arc::new(());
+    let left = Arc::downgrade(&held);
+    let server = rooms().on("room:*", "hold", move |_, _| {
+        let held = held.clone();
+        async move { Err(json!(Arc::strong_count(&held))) }
+    });
+    let server = server.start().await.unwrap();
+    let mut client = Client::joined(&server).await;
+    client.ask_for_messages().await;
+    settle().await;
+    drop(server);
+    assert_eq!((client.polled().await, client.posted().await), (None, None));
+    while left.upgrade().is_some() {
+        tokio::task::yield_now().await;
+    }
 }
 
 // L-32

@@ -10,7 +10,8 @@ use tokio::time::{Instant, sleep};
 use super::{
     super::{
         super::{ServerBuilder, connect::connect, server::Shared},
-        Body, Reply, Session, poll, post, resume,
+        Body, Reply,
+        resumed::{Resumed, poll, post, resume},
         session::open,
     },
     BEAT, DONE, JOIN, LATE, NOTHING, TIMEOUT, WINDOW, rooms,
@@ -32,7 +33,7 @@ impl Alone {
         Alone { token: open(info, &shared).token(), shared, opened: Instant::now() }
     }
 
-    async fn resume(&self) -> Option<Session> {
+    async fn resume(&self) -> Option<Resumed> {
         resume(Some(self.token.clone()), self.shared.clone()).await
     }
 
