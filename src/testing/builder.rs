@@ -165,7 +165,7 @@ impl ServerBuilder {
     }
 
     /// Whether there is a long-poll beside the WebSocket: there is, unlike in Phoenix, where it is off by default.
-    /// Without it its path is not found: 404.
+    /// Without it its path is not found: 404. With 10 000 clients connected no further session is opened: 503.
     pub fn long_poll(mut self, on: bool) -> Self {
         self.0.long_poll = on;
         self
