@@ -19,7 +19,7 @@ const TOKEN: &str = "x-phoenix-longpoll-token";
 const AUTH_TOKEN: &str = "x-phoenix-authtoken";
 
 /// With so many no further session is opened: a client that does nothing else shall not take all memory.
-const MOST_CONNECTED: usize = 10_000;
+pub(super) const MOST_CONNECTED: usize = 10_000;
 
 /// One request.
 pub(super) struct Exchange<'a> {

@@ -3,7 +3,7 @@
 use std::{future::pending, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, sleep};
 
@@ -11,6 +11,7 @@ use super::{
     super::{
         super::{ServerBuilder, connect::connect, server::Shared},
         Body, Reply,
+        exchange::{Exchange, MOST_CONNECTED},
         resumed::{Resumed, poll, post, resume},
         session::open,
     },
@@ -139,4 +140,18 @@ async fn what_is_no_message_ends_the_session_but_is_told_late() {
         assert!(!session.lives());
         assert_eq!(session.shared.hub.count("room:1"), 0);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_so_many_are_opened() {
+    let session = Alone::open(rooms()).await;
+    let (head, ()) = http::Request::get("/socket/longpoll?vsn=2.0.0").body(()).unwrap().into_parts();
+    let peer = ([127, 0, 0, 1], 1).into();
+    let open = async || Exchange { head: &head, peer, shared: &session.shared }.reply(Body::Whole(Bytes::new())).await;
+    for _ in 1..MOST_CONNECTED {
+        assert!(matches!(open().await, Reply::Answer(_)));
+    }
+    assert!(matches!(open().await, Reply::Raised(StatusCode::SERVICE_UNAVAILABLE)));
+    sleep(3 * WINDOW).await;
+    assert!(matches!(open().await, Reply::Answer(_)));
 }
