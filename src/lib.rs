@@ -120,14 +120,14 @@ pub use streams::{
     EventSink, Events, EventsAs, Joins, Latest, Lossy, Messages, MessagesAs, SocketMessages, TelemetryStream,
 };
 pub use telemetry::Telemetry;
+#[doc(inline)]
+pub use transport::{BoxTransport, Transport};
 #[cfg(feature = "_http")]
 #[doc(inline)]
 pub use transport::Http;
 #[cfg(feature = "websocket")]
 #[doc(inline)]
 pub use transport::WebSocket;
-#[doc(inline)]
-pub use transport::{BoxTransport, Transport};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
