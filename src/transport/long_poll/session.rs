@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Uri,
     header::{
-        ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, TE, TRAILER,
-        TRANSFER_ENCODING, UPGRADE,
+        ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, TE,
+        TRAILER, TRANSFER_ENCODING, UPGRADE,
     },
 };
 use http_body_util::Full;
@@ -26,6 +26,8 @@ use crate::{
     },
 };
 
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const AUTH_TOKEN: HeaderName = HeaderName::from_static("x-phoenix-authtoken");
 const SESSION_TOKEN: HeaderName = HeaderName::from_static("x-phoenix-longpoll-token");
 /// A token of Phoenix has some 220 characters.
@@ -117,9 +119,12 @@ fn headers(dial: &Dial, url: &Uri) -> HeaderMap {
     for ours in [
         ACCEPT_ENCODING,
         CONNECTION,
+        CONTENT_ENCODING,
         CONTENT_LENGTH,
         CONTENT_TYPE,
         EXPECT,
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
         TE,
         TRAILER,
         TRANSFER_ENCODING,
