@@ -3,3 +3,4 @@
 mod bed;
 mod opening;
 mod scripted;
+mod statuses;
