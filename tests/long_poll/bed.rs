@@ -24,6 +24,8 @@ pub(crate) struct Bed {
     pub(crate) server: Scripted,
     pub(crate) socket: Socket,
     pub(crate) telemetry: TelemetryStream,
+    /// Of the last channel that joined.
+    pub(crate) join_ref: String,
 }
 
 pub(crate) fn builder(url: &str) -> Builder {
@@ -39,7 +41,7 @@ impl Bed {
         tokio::spawn(driver);
         let connecting = socket.connect();
         tokio::spawn(async move { drop(connecting.await) });
-        Bed { server, socket, telemetry }
+        Bed { server, socket, telemetry, join_ref: String::new() }
     }
 
     /// With a session, and its first poll at the server.
@@ -54,13 +56,14 @@ impl Bed {
         Bed::open_with(|builder| builder).await
     }
 
-    /// A channel that has joined, by join ref 1.
+    /// A channel that has joined.
     pub(crate) async fn joined(&mut self, topic: &str) -> Channel {
         let channel = self.socket.channel(topic);
         channel.join(()).detach();
         let post = self.server.asked(Kind::Post).await;
         let join = Sent::all(&post).pop().unwrap();
         assert_eq!(join.event, "phx_join");
+        self.join_ref = join.join_ref.clone().unwrap();
         self.server.poll(messages([join.reply("{}")]));
         within(channel.status().wait_for(ChannelStatus::is_joined)).await.unwrap();
         self.server.asked(Kind::Poll).await;

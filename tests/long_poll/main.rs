@@ -2,5 +2,7 @@
 
 mod bed;
 mod opening;
+mod polling;
+mod posting;
 mod scripted;
 mod statuses;

@@ -6,7 +6,7 @@ use std::{
     future::Future,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
 };
@@ -89,9 +89,12 @@ pub(crate) struct Scripted {
     steps: HashMap<Kind, UnboundedSender<Step>>,
     seen: UnboundedReceiver<Seen>,
     connections: Arc<AtomicUsize>,
+    script: Arc<Script>,
 }
 
 struct Script {
+    /// POSTs wait for what they are to get.
+    held: AtomicBool,
     steps: HashMap<Kind, Turn<UnboundedReceiver<Step>>>,
     seen: UnboundedSender<Seen>,
     /// The polls under way, by session.
@@ -110,22 +113,33 @@ impl Scripted {
             give.insert(kind, sender);
             take.insert(kind, Turn::new(receiver));
         }
-        let script = Arc::new(Script { steps: take, seen: tell, polls: Mutex::default() });
-        let count = connections.clone();
+        let script =
+            Arc::new(Script { held: AtomicBool::new(false), steps: take, seen: tell, polls: Mutex::default() });
+        let (count, serving) = (connections.clone(), script.clone());
         tokio::spawn(async move {
             loop {
                 let stream = listener.accept().await.unwrap().0;
                 let number = count.fetch_add(1, SeqCst) + 1;
-                let script = script.clone();
+                let script = serving.clone();
                 tokio::spawn(async move { script.serve(stream, number).await });
             }
         });
-        Scripted { url: format!("ws://{address}/socket"), address, steps: give, seen, connections }
+        Scripted { url: format!("ws://{address}/socket"), address, steps: give, seen, connections, script }
     }
 
     /// What the next request of this kind is to get. Without it, openings and POSTs are answered well, and polls wait.
     pub(crate) fn next(&self, kind: Kind, step: Step) {
         self.steps[&kind].send(step).unwrap();
+    }
+
+    /// From here on POSTs wait, as polls do.
+    pub(crate) fn hold_posts(&self) {
+        self.script.held.store(true, SeqCst);
+    }
+
+    /// Acknowledges a POST that is held, or the next.
+    pub(crate) fn acknowledge(&self) {
+        self.next(Kind::Post, Step::Says(json(ACK)));
     }
 
     /// Answers a poll, the one that waits or the next.
@@ -224,8 +238,8 @@ impl Script {
         }
         match kind {
             Kind::Open => Some(Step::Says(opened(TOKEN))),
-            Kind::Post => Some(Step::Says(json(r#"{"status":200}"#))),
-            Kind::Poll => tokio::select! {
+            Kind::Post if !self.held.load(SeqCst) => Some(Step::Says(json(ACK))),
+            Kind::Post | Kind::Poll => tokio::select! {
                 biased;
                 () = ends(stream) => None,
                 step = steps.recv() => Some(step.unwrap_or(Step::Stalls(Vec::new()))),
@@ -295,6 +309,9 @@ pub(crate) fn messages<M: AsRef<str>>(messages: impl IntoIterator<Item = M>) -> 
     let messages: Vec<String> = messages.into_iter().map(|message| message.as_ref().to_owned()).collect();
     serde_json::json!({ "messages": messages, "status": 200, "token": TOKEN }).to_string()
 }
+
+/// The body that acknowledges a POST.
+pub(crate) const ACK: &str = r#"{"status":200}"#;
 
 /// The body that says that there is nothing.
 pub(crate) const NOTHING: &str = r#"{"messages":[],"status":204,"token":"token-1"}"#;
