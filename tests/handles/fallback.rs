@@ -330,7 +330,7 @@ async fn neither_a_close_frame_nor_a_long_life_counts_as_dying_young() {
     assert!(world.second.dialed().now_or_never().is_none());
 }
 
-// F-7
+// F-1, F-7
 #[tokio::test(start_paused = true)]
 async fn where_the_second_fails_too_the_next_attempt_begins_with_the_first() {
     let mut world = world();
