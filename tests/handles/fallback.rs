@@ -433,6 +433,21 @@ async fn a_probe_ends_with_its_connection() {
     assert_eq!(world.told(), ["closed: the socket was closed by this side"]);
 }
 
+/// A connection that a probe has opened is for whoever the socket was then.
+#[tokio::test(start_paused = true)]
+async fn after_a_disconnect_it_connects_anew() {
+    let (mut world, mut second) = World::fallen().await;
+    advance(5 * MINUTE).await;
+    let mut probed = world.first_answers().await;
+    // The old connection is being closed, and does not end.
+    let Some(Frame::Close { .. }) = second.recv_frame().await else { panic!("it is not closed") };
+    world.socket.disconnect().await;
+    assert!(probed.recv().await.is_none(), "what the probe has opened is kept");
+    world.socket.connect().detach_in_background();
+    let _connection = world.first_answers().await;
+    assert!(world.by("first").await.is_none());
+}
+
 /// A store that says what it is asked.
 #[derive(Clone, Default)]
 struct Notes(Arc<std::sync::Mutex<(Option<SystemTime>, Vec<String>)>>);
