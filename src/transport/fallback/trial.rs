@@ -58,11 +58,20 @@ async fn within<T>(threshold: Option<Duration>, work: impl Future<Output = T>) -
 async fn answered(
     connection: &mut Connection,
     ping: Frame,
-    mut answers: impl FnMut(&Frame) -> bool,
+    answers: impl FnMut(&Frame) -> bool,
     early: &mut VecDeque<Frame>,
 ) -> Result<(), ConnectError> {
     connection.send(ping).await?;
-    let mut bytes = 0;
+    read(connection, answers, early).await
+}
+
+/// Reads, and keeps what comes, until this answers.
+async fn read(
+    connection: &mut Connection,
+    mut answers: impl FnMut(&Frame) -> bool,
+    early: &mut VecDeque<Frame>,
+) -> Result<(), ConnectError> {
+    let mut bytes: usize = early.iter().map(Frame::len).sum();
     loop {
         match connection.next().await.ok_or(ConnectError::Ended)?? {
             Frame::Close { code, reason } => return Err(ConnectError::ClosedByServer { code, reason }),
@@ -73,7 +82,17 @@ async fn answered(
             }
         }
         if early.len() > EARLY.0 || bytes > EARLY.1 {
-            return Err(ConnectError::Handshake("it sends much, and no answer to a ping".into()));
+            return Err(ConnectError::Handshake("it sends much before it is asked for anything".into()));
+        }
+    }
+}
+
+impl Answered {
+    /// Whether it lives this long.
+    pub(super) async fn live(&mut self, time: Duration) -> Result<(), Untrusted> {
+        match timeout(time, read(&mut self.connection, |_| false, &mut self.early)).await {
+            Ok(died) => died.map_err(Untrusted::Failed),
+            Err(_) => Ok(()),
         }
     }
 }
