@@ -427,8 +427,8 @@ async fn a_probe_ends_with_its_connection() {
     let (mut world, _second) = World::fallen().await;
     advance(5 * MINUTE).await;
     let mut probe = world.first.accept().await;
-    world.socket.disconnect().await;
     assert!(probe.recv().await.is_some());
+    world.socket.disconnect().await;
     assert!(probe.recv().await.is_none());
     assert_eq!(world.told(), ["closed: the socket was closed by this side"]);
 }
