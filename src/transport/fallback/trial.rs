@@ -3,10 +3,9 @@
 use std::{collections::VecDeque, future::Future, sync::Arc, time::Duration};
 
 use futures::{SinkExt, StreamExt};
-use http::header::CACHE_CONTROL;
 
 use crate::{
-    error::{ConnectError, Refusal},
+    error::ConnectError,
     runtime::timeout,
     telemetry::SwitchReason,
     transport::{Connection, Dial, Frame, Transport},
@@ -14,9 +13,6 @@ use crate::{
 
 /// What may come before the answer, and is kept: frames, and their bytes.
 const EARLY: (usize, usize) = (256, 1 << 20);
-
-/// What Phoenix sends with whatever it answers to an upgrade, and few things that stand before it do.
-const OF_PHOENIX: &str = "max-age=0, private, must-revalidate";
 
 /// A connection that has answered, and what came before that.
 pub(super) struct Answered {
@@ -104,7 +100,7 @@ impl Untrusted {
         match cause {
             ConnectError::Refused(refusal) => match refusal.status().as_u16() {
                 401 => true,
-                403 | 429 | 503 => is_of_phoenix(refusal),
+                403 | 429 | 503 => refusal.is_of_phoenix(),
                 _ => false,
             },
             ConnectError::ProxyRefused(refusal) => refusal.status().as_u16() == 407,
@@ -131,8 +127,4 @@ impl Untrusted {
             Untrusted::Silent(_) => ConnectError::HeartbeatTimeout,
         }
     }
-}
-
-fn is_of_phoenix(refusal: &Refusal) -> bool {
-    refusal.headers().get(CACHE_CONTROL).is_some_and(|said| said == OF_PHOENIX)
 }
