@@ -1,6 +1,7 @@
 //! The long-poll transport: against a server made by hand, which does wrong as it is told, and the embedded one.
 
 mod bed;
+mod ends;
 mod opening;
 mod polling;
 mod posting;

@@ -1,6 +1,8 @@
 //! Requests to one server, one after the other, over a connection that is kept for the next.
 
 mod body;
+#[cfg(test)]
+mod tests;
 
 use std::{future::poll_fn, task::Poll, time::Duration};
 

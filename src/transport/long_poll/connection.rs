@@ -1,9 +1,11 @@
 //! An open session: messages out of polls, and into posts.
 
 use std::{
+    future::Future,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use futures::{Sink, Stream, future::BoxFuture, stream::BoxStream};
@@ -17,8 +19,12 @@ use super::{
 };
 use crate::{
     error::ConnectError,
+    runtime::{Sleep, sleep},
     transport::{Frame, Http, WindDown, http::Requests},
 };
+
+/// How long what was sent before a goodbye may take to be acknowledged.
+const PATIENCE: Duration = Duration::from_millis(1_500);
 
 pub(super) struct Open {
     session: Arc<Session>,
@@ -26,8 +32,8 @@ pub(super) struct Open {
     batches: Batches,
     /// The one that is under way, with the connection it goes over; or that connection alone.
     post: Post,
-    /// Nothing more is to be sent.
-    closing: bool,
+    /// Nothing more is to be sent, and what was has so long.
+    closing: Option<Pin<Box<Sleep>>>,
     ended: bool,
 }
 
@@ -51,13 +57,19 @@ impl Open {
             session,
             batches: Batches::new(options.max_batch_size),
             post: Post::Idle(Requests::new(http)),
-            closing: false,
+            closing: None,
             ended: false,
         }
     }
 
-    fn is_flushed(&self) -> bool {
-        self.batches.is_empty() && !matches!(self.post, Post::Busy(_))
+    fn close(&mut self) {
+        self.closing.get_or_insert_with(|| Box::pin(sleep(PATIENCE)));
+    }
+
+    /// Whether all has been said, as far as it could be.
+    fn has_said_goodbye(&mut self, cx: &mut Context<'_>) -> bool {
+        let flushed = self.batches.is_empty() && !matches!(self.post, Post::Busy(_));
+        self.closing.as_mut().is_some_and(|patience| flushed || patience.as_mut().poll(cx).is_ready())
     }
 
     /// Posts what waits, one request after the other; ready once all is acknowledged.
@@ -107,8 +119,8 @@ impl Stream for Open {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         // Whoever says goodbye has waited for the open poll as long as they would: it is given up.
-        self.ended |= self.closing && self.is_flushed();
-        if self.ended {
+        if self.ended || self.has_said_goodbye(cx) {
+            self.ended = true;
             return Poll::Ready(None);
         }
         let item = ready!(self.polls.as_mut().poll_next(cx));
@@ -121,7 +133,7 @@ impl Sink<Frame> for Open {
     type Error = ConnectError;
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
-        if self.closing {
+        if self.closing.is_some() {
             return Poll::Ready(Err(ConnectError::transport("it is closing, and nothing more can be sent")));
         }
         if self.batches.is_full()
@@ -133,14 +145,16 @@ impl Sink<Frame> for Open {
     }
 
     fn start_send(mut self: Pin<&mut Self>, frame: Frame) -> Result<(), ConnectError> {
-        self.closing |= matches!(frame, Frame::Close { .. });
+        if matches!(frame, Frame::Close { .. }) {
+            self.close();
+        }
         self.batches.push(&frame);
         Ok(())
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
         let flushed = ready!(self.poll_posts(cx));
-        if self.closing && !self.ended {
+        if self.closing.is_some() && !self.ended {
             // The stream ends now, and was perhaps asked before.
             cx.waker().wake_by_ref();
         }
@@ -148,7 +162,7 @@ impl Sink<Frame> for Open {
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
-        self.closing = true;
+        self.close();
         self.poll_posts(cx)
     }
 }
