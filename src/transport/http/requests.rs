@@ -10,7 +10,7 @@ use http::{
 };
 use http_body_util::{BodyExt, Full};
 use hyper::{
-    body::Incoming,
+    body::{Body, Incoming},
     client::conn::http1::{self, SendRequest},
 };
 use hyper_util::rt::TokioIo;
@@ -154,7 +154,9 @@ impl Kept {
             let why = "its answer is compressed, which was not asked for";
             return Err(Broken::Cause(ConnectError::Handshake(why.into())));
         }
-        let mut body = BytesMut::new();
+        // As long as it says it will be, as far as that is believed before it is there.
+        let said = incoming.size_hint().exact().and_then(|size| usize::try_from(size).ok()).unwrap_or_default();
+        let mut body = BytesMut::with_capacity(said.min(STRIDE));
         let (mut deadline, mut stride) = (Instant::now() + limits.time, 0);
         loop {
             let next = timeout_at(deadline, self.work.until(incoming.frame())).await;
