@@ -5,7 +5,7 @@ use std::{error::Error as StdError, fmt, io, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, StatusCode,
-    header::{DATE, RETRY_AFTER},
+    header::{CACHE_CONTROL, DATE, RETRY_AFTER},
 };
 
 use super::{BoxError, SocksRefusal, Source, causes};
@@ -240,6 +240,12 @@ impl Refusal {
         Some(after.ok()?.duration_since(now.ok()?).unwrap_or_default())
     }
 
+    /// Whether the server itself has said this, by a header that Phoenix sends with whatever it answers to a handshake,
+    /// and few things that stand before it do.
+    pub(crate) fn is_of_phoenix(&self) -> bool {
+        self.header(CACHE_CONTROL) == Some("max-age=0, private, must-revalidate")
+    }
+
     fn fmt_of_proxy(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the proxy refused the connection with HTTP {}", self.status)?;
         f.write_str(match self.status.as_u16() {
@@ -270,6 +276,9 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the server refused the connection with HTTP {}", self.status)?;
         f.write_str(match self.status.as_u16() {
+            403 if !self.is_of_phoenix() => {
+                ": it does not accept these params, token or headers, or a proxy lets nobody through"
+            }
             401 | 403 => ": it does not accept these params, token or headers",
             404 => ": there is no socket at this URL",
             408 => ": it did not get to what was sent in time",

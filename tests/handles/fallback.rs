@@ -330,7 +330,7 @@ async fn neither_a_close_frame_nor_a_long_life_counts_as_dying_young() {
     assert!(world.second.dialed().now_or_never().is_none());
 }
 
-// F-7
+// F-1, F-7
 #[tokio::test(start_paused = true)]
 async fn where_the_second_fails_too_the_next_attempt_begins_with_the_first() {
     let mut world = world();
@@ -427,10 +427,25 @@ async fn a_probe_ends_with_its_connection() {
     let (mut world, _second) = World::fallen().await;
     advance(5 * MINUTE).await;
     let mut probe = world.first.accept().await;
-    world.socket.disconnect().await;
     assert!(probe.recv().await.is_some());
+    world.socket.disconnect().await;
     assert!(probe.recv().await.is_none());
     assert_eq!(world.told(), ["closed: the socket was closed by this side"]);
+}
+
+/// A connection that a probe has opened is for whoever the socket was then.
+#[tokio::test(start_paused = true)]
+async fn after_a_disconnect_it_connects_anew() {
+    let (mut world, mut second) = World::fallen().await;
+    advance(5 * MINUTE).await;
+    let mut probed = world.first_answers().await;
+    // The old connection is being closed, and does not end.
+    let Some(Frame::Close { .. }) = second.recv_frame().await else { panic!("it is not closed") };
+    world.socket.disconnect().await;
+    assert!(probed.recv().await.is_none(), "what the probe has opened is kept");
+    world.socket.connect().detach_in_background();
+    let _connection = world.first_answers().await;
+    assert!(world.by("first").await.is_none());
 }
 
 /// A store that says what it is asked.

@@ -3,8 +3,12 @@
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod certificates;
 mod connect_proxy;
+#[cfg(feature = "long-poll")]
+mod forward_proxy;
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod front;
+#[cfg(all(feature = "websocket", feature = "long-poll"))]
+mod long_poll;
 mod proxy;
 mod socks;
 mod socks_proxy;

@@ -46,16 +46,18 @@ use crate::{
 /// # And up again
 ///
 /// While a connection of the second is open the first is tried beside it [every so often](Or::probe_every), with params,
-/// token and headers asked for anew. Once it answers a ping, the open poll of long-poll is read to its end, at most the
-/// server's window of 10 s, and the socket goes over: a connection like any other, on which the channels rejoin. What the
-/// server says between the old and the new join is missed, as in any reconnect; the old connection ends with
+/// token and headers asked for anew. It is healthy once it answers a ping; one whose connections died young has to
+/// outlive [that time](Or::short_lived) too. Then the open poll of long-poll is read to its end, at most the server's
+/// window of 10 s, and the socket goes over: a connection like any other, on which the channels rejoin. What the server
+/// says between the old and the new join is missed, as in any reconnect; the old connection ends with
 /// [`ConnectError::Switched`].
 ///
 /// # Shown
 ///
 /// The transport in use, and why it is not the first, stand in
 /// [`Status::Connected`](crate::Status::Connected); every switch is told by
-/// [`Telemetry::Switched`], every attempt to get back that failed by [`Telemetry::ProbeFailed`].
+/// [`Telemetry::Switched`], every attempt to get back that failed by [`Telemetry::ProbeFailed`]. An attempt that begins
+/// with the second, since the first was given up before, is no switch: the status alone says why.
 ///
 /// # Remembered
 ///
@@ -102,7 +104,7 @@ impl<A: Transport, B: Transport> Or<A, B> {
     }
 
     /// How many connections of the first in a row may die, without a close frame, each within this long of its opening:
-    /// 3 and 10 s by default. Then the second is used.
+    /// 3 and 10 s by default. Then the second is used, until one of the first lives so long.
     #[must_use]
     pub fn short_lived(mut self, opens: u32, within: Duration) -> Self {
         (self.options.opens, self.options.young) = (opens.max(1), within);
@@ -158,9 +160,7 @@ impl<A: Transport, B: Transport> Or<A, B> {
             traits.transport.get_or_insert(name);
             traits.fallback = Some(reason);
         });
-        let name = connection.traits().transport.unwrap_or(name);
-        let (first, options, server) = (self.first.clone(), self.options.clone(), server.clone());
-        Ok(connection.wrap(|inner| Healing::new(inner, name, first, dial, options, server)))
+        Ok(Healing::around(connection, self.first.clone(), dial, self.options.clone(), server.clone()))
     }
 }
 

@@ -46,6 +46,7 @@ impl Track {
         if known.fallen.is_some() || known.healthy.is_some() {
             return known.fallen.clone();
         }
+        // A store may take its time, and is asked without the lock.
         drop(known);
         let recalled = options.store.recall(server).is_some_and(|until| until > SystemTime::now());
         recalled.then_some(SwitchReason::Remembered)

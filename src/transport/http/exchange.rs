@@ -25,7 +25,7 @@ use super::{
 use crate::error::{BoxError, Refusal};
 
 /// How much is kept of the body of a refusal.
-const BODY: usize = 64 * 1024;
+pub(super) const BODY: usize = 64 * 1024;
 
 /// How much an exchange may bring in all, and how many headers one answer may have.
 const WHOLE: usize = 1024 * 1024;
@@ -33,7 +33,7 @@ pub(super) const MAX_HEADERS: usize = 1024;
 
 /// How long that may take to come. The status counts more than the words: an attempt that ran out of time for them
 /// would be tried again where a refusal stops the socket.
-const BODY_PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const BODY_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What was answered, with the connection that it came by. Dropping it ends the connection.
 pub(crate) struct Answer {

@@ -94,8 +94,7 @@ async fn post(mut requests: Requests, session: Arc<Session>, batch: Batch) -> (R
 }
 
 async fn acknowledged(requests: &mut Requests, session: &Session, batch: Batch) -> Result<(), ConnectError> {
-    let (url, request) = session.post(batch)?;
-    let answered = read(requests.ask(&url, request, session.limits).await?)?;
+    let answered = read(session.post(requests, batch).await?)?;
     match answered.status {
         200 => Ok(()),
         410 => Err(ConnectError::SessionGone),

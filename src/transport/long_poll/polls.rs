@@ -55,8 +55,7 @@ async fn poll(mut requests: Requests, session: Arc<Session>) -> (Requests, Resul
 }
 
 async fn ask(requests: &mut Requests, session: &Session) -> Result<Answered, ConnectError> {
-    let (url, request) = session.poll()?;
-    let answer = requests.ask(&url, request, session.limits).await?;
+    let answer = session.poll(requests).await?;
     let failed = answer.head.status == http::StatusCode::INTERNAL_SERVER_ERROR;
     match read(answer) {
         Ok(answered) => match answered.status {
