@@ -2,6 +2,8 @@
 
 mod bed;
 mod ends;
+mod hostile;
+mod keeping;
 mod opening;
 mod polling;
 mod posting;
