@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
-use phoenix_streams::{Socket, WebSocket, json};
+use phoenix_streams::{LongPoll, Socket, WebSocket, json};
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize, Clone, Debug)]
@@ -48,8 +48,7 @@ pub(crate) async fn main(url: &str) -> Result<(), Box<dyn std::error::Error>> {
         .params(json!({ "user_id": 7 }))
         .auth_token_with(|| async { Ok(fetch_token().await?) })
         .header("x-app", "demo")
-        // Left out until long-poll exists: `.or(LongPoll::default())`.
-        .transport(WebSocket::default())
+        .transport(WebSocket::default().or(LongPoll::default()))
         .connect()
         .await?;
 
@@ -71,12 +70,12 @@ pub(crate) async fn main(url: &str) -> Result<(), Box<dyn std::error::Error>> {
     let first: Vec<Shout> = typed.take(1).try_collect().await?;
 
     // Left out until topics are data: `socket.follow(selected_topics)`.
-    // Left out until long-poll exists: a second socket with `.transport(LongPoll::default())`.
+    let polled = Socket::builder(url).transport(LongPoll::default()).start()?;
 
     room.leave().await?;
     socket.disconnect().code(4000).reason("lunch").await;
     socket.close().await;
     println!("{} {} {:?} {:?}", hello.motd, reply.status(), first, status.next().await);
-    drop((log, all));
+    drop((log, all, polled));
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Request, StatusCode};
+use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::{
     body::{Body, Incoming},
@@ -65,7 +65,8 @@ impl Answer {
         self.response.status()
     }
 
-    pub(crate) fn headers(&self) -> &HeaderMap {
+    #[cfg(feature = "websocket")]
+    pub(crate) fn headers(&self) -> &http::HeaderMap {
         self.response.headers()
     }
 

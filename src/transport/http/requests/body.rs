@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use http::{header::CONTENT_ENCODING, response};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper_util::rt::TokioIo;
 
 use super::{Limits, after};
@@ -37,7 +37,9 @@ pub(super) async fn read(
     incoming: Incoming,
     limits: Limits,
 ) -> Result<Body, Broken> {
-    let mut into = BytesMut::new();
+    // As long as it is said to be, as far as that is believed before it is there.
+    let said = incoming.size_hint().exact().and_then(|said| usize::try_from(said).ok()).unwrap_or_default();
+    let mut into = BytesMut::with_capacity(said.min(STRIDE));
     if !head.status.is_success() {
         let limits = Limits { time: limits.time.min(BODY_PATIENCE), bytes: limits.bytes.min(BODY) };
         let whole = fill(&mut into, work, incoming, limits).await.is_ok();
