@@ -2,8 +2,12 @@
 
 mod bed;
 mod ends;
+mod faults;
+mod hostile;
+mod keeping;
 mod opening;
 mod polling;
 mod posting;
 mod scripted;
+mod server;
 mod statuses;
