@@ -214,7 +214,7 @@ impl Builder {
         self
     }
 
-    /// What carries the frames. Default: the WebSocket.
+    /// What carries the frames. Default: the WebSocket. Two can be combined by [`or`](Transport::or).
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(transport.boxed());
         self
@@ -250,7 +250,8 @@ impl Builder {
 
     /// What follows a lost connection or a failed attempt, by its cause: told the cause and what is usual, the policy
     /// answers what is to be done. It is asked before every attempt, must not block, and is not asked where a closure
-    /// of yours said [`Stop`](crate::Stop).
+    /// of yours said [`Stop`](crate::Stop), nor where a better connection is at hand
+    /// ([`Switched`](ConnectError::Switched)).
     ///
     /// Usual is [`Retry::Stop`] for what cannot heal by itself: 401 and 403 while params, token and headers are values,
     /// an unanswered auth subprotocol, a certificate that does not verify, a proxy's 407, and what cannot be built. 429
@@ -310,7 +311,7 @@ impl Builder {
     }
 
     /// How often a heartbeat is sent; `None` or zero sends none, and then nothing notices a connection that hangs. Default
-    /// 30 s; Phoenix closes a connection that is silent for 60 s.
+    /// 30 s; Phoenix closes a connection that is silent for 60 s. Long-poll needs none, and none are sent over it.
     pub fn heartbeat(mut self, interval: impl Into<Option<Duration>>) -> Self {
         self.config.heartbeat = interval.into().filter(|interval| !interval.is_zero());
         self

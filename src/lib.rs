@@ -62,6 +62,7 @@
 //! # Cargo features
 //!
 //! - `websocket` (default): the `WebSocket` transport.
+//! - `long-poll` (default): the `LongPoll` transport.
 //! - `rustls` (default): TLS, verified as the platform does.
 //! - `native-tls`: TLS by the platform's own library, where rustls is not there, or by `Http::native_tls`.
 //! - `testing`: the embedded server, in the module `testing`.
@@ -104,7 +105,7 @@ pub use channel::Channel;
 pub use driver::Driver;
 pub use error::{
     BoxError, BuildError, CastError, ConnectError, DecodeError, EncodeError, EventError, JoinError, Lagged, LeaveError,
-    NotJoined, NotSent, PingError, PushError, Refusal, Stop,
+    NotJoined, NotSent, PingError, PushError, Refusal, SocksRefusal, Stop,
 };
 pub use message::{LastSeen, Message, Reply, Topic};
 pub use operation::{Cast, Close, Connect, Connecting, Disconnect, Join, Leave, Ping, Push};

@@ -2,9 +2,11 @@
 
 use std::future::Future;
 
+#[cfg(feature = "long-poll")]
+pub(crate) use tokio::time::timeout_at;
 pub(crate) use tokio::{
     task::{coop::poll_proceed, yield_now},
-    time::{Instant, Sleep, sleep, sleep_until, timeout, timeout_at},
+    time::{Instant, Sleep, sleep, sleep_until, timeout},
 };
 
 use crate::error::BuildError;

@@ -86,3 +86,64 @@ async fn reconnect() {
         ],
     );
 }
+
+// DEV-19, F-2, F-4, F-6, F-8, F-9
+#[tokio::test]
+async fn restricted_network() {
+    let printed = run("restricted_network").await;
+    let (down, up) = ("falls back  from websocket to long-poll: ", "goes back  from long-poll to websocket\n");
+    let by = |transport| format!("open  by {transport}\n    joined  news\n");
+    let (long_poll, websocket) = (by("long-poll"), by("websocket"));
+    shows(
+        &printed,
+        &[
+            "a proxy knows no WebSockets",
+            down,
+            "refused the connection with HTTP 501",
+            &long_poll,
+            "heard  news 1\n",
+            "another  socket begins with long-poll: it was given up before",
+            "tried  websocket, in vain: the server refused the connection with HTTP 501",
+            up,
+            "closed  it was given up for a better connection, by websocket",
+            &websocket,
+            "missed  news [2]",
+            "heard  news 3\n",
+        ],
+    );
+    shows(
+        &printed,
+        &[
+            "swallows what they carry",
+            down,
+            "it opened and did not answer a ping within 500ms",
+            &long_poll,
+            "heard  news 5\n",
+            "tried  websocket, in vain: the server did not answer",
+            up,
+            &websocket,
+            "missed  news [6]",
+            "heard  news 7\n",
+        ],
+    );
+    shows(
+        &printed,
+        &[
+            "resets WebSockets after 400 ms",
+            &websocket,
+            "closed  the connection",
+            &websocket,
+            "closed  the connection",
+            down,
+            "2 of its connections in a row died young",
+            &long_poll,
+            "missed  news [8, 9, 10]",
+            "heard  news 11\n",
+            "tried  websocket, in vain: the connection",
+            up,
+            &websocket,
+            "missed  news [12]",
+            "heard  news 13\n",
+        ],
+    );
+}

@@ -37,7 +37,10 @@ const CASES: [&str; 23] = [
     "connect refused",
 ];
 
-// C-39, N-2, N-5, N-11, N-12
+/// As `check.mjs` has them.
+const TRANSPORTS: [&str; 2] = ["websocket", "longpoll"];
+
+// C-39, L-8, L-10, L-15, L-29, L-32, N-2, N-5, N-11, N-12
 #[tokio::test]
 async fn the_official_client_finds_nothing_wrong() {
     assert_failing(None, &[]).await;
@@ -61,15 +64,21 @@ async fn it_finds_a_heartbeat_reply_with_another_ref() {
     assert_failing(Some(Fault::HeartbeatRef), &["heartbeat"]).await;
 }
 
-/// Runs the script; exactly these cases must fail.
+/// Runs the script over each transport; exactly these cases must fail.
 async fn assert_failing(fault: Option<Fault>, failing: &[&str]) {
     if !installed().await {
         return;
     }
+    for transport in TRANSPORTS {
+        assert_failing_over(transport, fault, failing).await;
+    }
+}
+
+async fn assert_failing_over(transport: &str, fault: Option<Fault>, failing: &[&str]) {
     let server = start(false, fault).await;
     let with_token = start(true, fault).await;
     let script = Command::new("node")
-        .args(["tests/js/check.mjs", server.url(), with_token.url()])
+        .args(["tests/js/check.mjs", transport, server.url(), with_token.url()])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stderr(Stdio::inherit())
         .kill_on_drop(true)
@@ -78,11 +87,11 @@ async fn assert_failing(fault: Option<Fault>, failing: &[&str]) {
         .unwrap();
     let printed = String::from_utf8(script.stdout).unwrap();
     let lines: Vec<&str> = printed.lines().collect();
-    assert_eq!(lines.len(), CASES.len() + 1, "{printed}");
+    assert_eq!(lines.len(), CASES.len() + 1, "{transport}: {printed}");
     for (name, line) in CASES.iter().zip(&lines) {
         let passed = *line == format!("ok {name}");
         let failed = line.starts_with(&format!("not ok {name}: "));
-        assert_eq!((passed, failed), (!failing.contains(name), failing.contains(name)), "{printed}");
+        assert_eq!((passed, failed), (!failing.contains(name), failing.contains(name)), "{transport}: {printed}");
     }
     let passed = CASES.len() - failing.len();
     assert_eq!(lines[CASES.len()], format!("{passed} of {}", CASES.len()));

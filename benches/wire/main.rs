@@ -1,4 +1,4 @@
-//! The figures of this crate, against a bare loop of tokio-tungstenite over the same kind of socket.
+//! The figures of this crate, against a bare loop of tokio-tungstenite over the same kind of socket, or of reqwest.
 //!
 //! `cargo bench` prints them all, `cargo bench -- receive trips` those of two sections. Both sides talk to the same
 //! server, on a thread and, where there are enough, a core of its own. What is compared is run in turns, and the median
@@ -8,17 +8,20 @@ mod calm;
 mod idle;
 mod machine;
 mod parts;
+mod polls;
 mod receive;
 mod scale;
 mod server;
+mod session;
 mod trips;
 
 use phoenix_streams::Http;
 
-const SECTIONS: [(&str, fn()); 6] = [
+const SECTIONS: [(&str, fn()); 7] = [
     ("receive", receive::run),
     ("calm", calm::run),
     ("trips", trips::run),
+    ("polls", polls::run),
     ("scale", scale::run),
     ("idle", idle::run),
     ("parts", parts::run),
@@ -60,6 +63,11 @@ fn inside(name: &str, arguments: &[&str]) {
             receive::alone(*side == "ours", server::Flood { size, frames, topics: 1 });
         }
         ("trips", [side, at_once]) => trips::alone(*side == "ours", *at_once == "64"),
+        ("polls", [side]) => polls::alone(*side == "ours", None),
+        ("polls", [side, size, answers]) => {
+            let [size, answers] = [size, answers].map(|number| number.parse().expect("a number"));
+            polls::alone(*side == "ours", Some(polls::flood(size, answers)));
+        }
         _ => panic!("nothing to do: {name} {arguments:?}"),
     }
 }

@@ -122,6 +122,11 @@ pub(crate) async fn join(server: SocketAddr) -> (Socket, Channel) {
 
 pub(crate) async fn ours(server: SocketAddr, flood: Flood) -> f64 {
     let (_socket, room) = join(server).await;
+    read(&room, flood).await
+}
+
+/// Has this channel flooded.
+pub(crate) async fn read(room: &Channel, flood: Flood) -> f64 {
     let mut messages = room.events("msg");
     let start = Instant::now();
     let go = tokio::spawn(room.cast("go", flood));

@@ -57,13 +57,13 @@ pub(crate) fn speak_and_serve() {
     });
 }
 
-fn listen() -> (TcpListener, SocketAddr) {
+pub(crate) fn listen() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("an address");
     (listener, address)
 }
 
-fn serve(listener: TcpListener, talk: impl Fn(TcpStream) -> io::Result<()> + Clone + Send + 'static) {
+pub(crate) fn serve(listener: TcpListener, talk: impl Fn(TcpStream) -> io::Result<()> + Clone + Send + 'static) {
     const STACK: usize = 256 << 10;
     for stream in listener.incoming().map_while(Result::ok) {
         let talk = talk.clone();
@@ -80,7 +80,7 @@ fn talk(mut stream: impl Read + Write) -> io::Result<()> {
     loop {
         let mut taken = 0;
         while let Some((text, len)) = unmasked(&mut received[taken..]) {
-            floods.extend(text.and_then(|text| answer(text, &mut answers)));
+            floods.extend(text.and_then(|text| answer(text, |reply| frame(&mut answers, reply))));
             taken += len;
         }
         received.drain(..taken);
@@ -138,8 +138,8 @@ fn unmasked(bytes: &mut [u8]) -> Option<(Option<&[u8]>, usize)> {
     Some((is_text.then_some(content), mask + 4 + len))
 }
 
-/// Answers a message; what it asks for, if that is a flood.
-fn answer(text: &[u8], answers: &mut Vec<u8>) -> Option<Flood> {
+/// Replies to a message; what it asks for, if that is a flood.
+pub(crate) fn answer(text: &[u8], reply: impl FnOnce(&[&[u8]])) -> Option<Flood> {
     // The names with their quotes: none of them is escaped.
     let mut parts = text.strip_prefix(b"[")?.splitn(5, |byte| *byte == b',');
     let [join_ref, reference, topic, event] = [parts.next()?, parts.next()?, parts.next()?, parts.next()?];
@@ -148,7 +148,7 @@ fn answer(text: &[u8], answers: &mut Vec<u8>) -> Option<Flood> {
     }
     let response = br#""phx_reply",{"response":{"i":1},"status":"ok"}]"#;
     let [open, comma] = [&b"["[..], b","];
-    frame(answers, &[open, join_ref, comma, reference, comma, topic, comma, response]);
+    reply(&[open, join_ref, comma, reference, comma, topic, comma, response]);
     None
 }
 
@@ -158,9 +158,7 @@ fn blast(stream: &mut impl Write, flood: Flood) -> io::Result<()> {
     let prebuilt = ((4 << 20) / (flood.size + 50)).div_ceil(flood.topics) * flood.topics;
     let (mut bytes, mut ends) = (Vec::new(), vec![0]);
     for number in 0..prebuilt {
-        let topic = number * 7919 % flood.topics;
-        let text = format!("[null,null,\"room:{topic}\",\"msg\",{}]", payload(flood.size, number));
-        frame(&mut bytes, &[text.as_bytes()]);
+        frame(&mut bytes, &[message(flood, number).as_bytes()]);
         ends.push(bytes.len());
     }
     let mut left = flood.frames;
@@ -170,6 +168,12 @@ fn blast(stream: &mut impl Write, flood: Flood) -> io::Result<()> {
         left -= now;
     }
     Ok(())
+}
+
+/// One of a flood.
+pub(crate) fn message(flood: Flood, number: usize) -> String {
+    let topic = number * 7919 % flood.topics;
+    format!("[null,null,\"room:{topic}\",\"msg\",{}]", payload(flood.size, number))
 }
 
 /// A JSON object of exactly this many bytes, at least 16.
@@ -212,7 +216,7 @@ pub(crate) fn raw_rate(server: SocketAddr, flood: Flood) -> f64 {
         head.extend_from_slice(&sink[..len]);
     }
     let mut one = Vec::new();
-    frame(&mut one, &[format!("[null,null,\"room:0\",\"msg\",{}]", payload(flood.size, 0)).as_bytes()]);
+    frame(&mut one, &[message(flood, 0).as_bytes()]);
     let mut left = one.len() * flood.frames;
     let go = go(flood);
     let mut masked = vec![0x81, 0x80 | go.len() as u8, 0, 0, 0, 0];

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, time::Instant};
 
 use futures::{FutureExt, SinkExt, StreamExt, future::join_all};
+use phoenix_streams::Channel;
 use serde::Serialize;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -12,10 +13,10 @@ use crate::{
     server,
 };
 
-const ROUNDS: usize = 9;
-const ONE_BY_ONE: usize = 4_000;
-const AT_ONCE: usize = 64;
-const MANY: usize = 40_000;
+pub(crate) const ROUNDS: usize = 9;
+pub(crate) const ONE_BY_ONE: usize = 4_000;
+pub(crate) const AT_ONCE: usize = 64;
+pub(crate) const MANY: usize = 40_000;
 
 #[derive(Clone, Copy, Serialize)]
 struct Payload {
@@ -68,13 +69,12 @@ pub(crate) fn alone(is_ours: bool, at_once: bool) {
     }
 }
 
-fn request(number: usize) -> Message {
+pub(crate) fn request(number: usize) -> String {
     let message = ("1", number.to_string(), "room:0", "echo", PAYLOAD);
-    Message::text(serde_json::to_string(&message).expect("JSON"))
+    serde_json::to_string(&message).expect("JSON")
 }
 
-fn check(reply: Message) {
-    let reply = reply.into_text().expect("text");
+pub(crate) fn check(reply: &str) {
     assert_eq!(scan(reply.as_bytes())[3], b"phx_reply");
 }
 
@@ -84,8 +84,8 @@ async fn bare(server: SocketAddr) -> Vec<f64> {
     let mut took = Vec::new();
     for number in 0..ONE_BY_ONE {
         let start = Instant::now();
-        socket.send(request(number)).await.expect("a request");
-        check(socket.next().await.expect("a connection").expect("a reply"));
+        socket.send(Message::text(request(number))).await.expect("a request");
+        check(socket.next().await.expect("a connection").expect("a reply").to_text().expect("text"));
         took.push(micros(start.elapsed()));
     }
     took
@@ -93,6 +93,10 @@ async fn bare(server: SocketAddr) -> Vec<f64> {
 
 async fn ours(server: SocketAddr) -> Vec<f64> {
     let (_socket, room) = join(server).await;
+    one_by_one(&room).await
+}
+
+pub(crate) async fn one_by_one(room: &Channel) -> Vec<f64> {
     let mut took = Vec::new();
     for _ in 0..ONE_BY_ONE {
         let start = Instant::now();
@@ -109,14 +113,14 @@ async fn bare_at_once(server: SocketAddr) -> f64 {
     let (mut sent, mut done) = (0, 0);
     while done < MANY {
         while sent < MANY && sent - done < AT_ONCE {
-            socket.feed(request(sent)).await.expect("a request");
+            socket.feed(Message::text(request(sent))).await.expect("a request");
             sent += 1;
         }
         socket.flush().await.expect("a connection");
-        check(socket.next().await.expect("a connection").expect("a reply"));
+        check(socket.next().await.expect("a connection").expect("a reply").to_text().expect("text"));
         done += 1;
         while let Some(Some(reply)) = socket.next().now_or_never() {
-            check(reply.expect("a reply"));
+            check(reply.expect("a reply").to_text().expect("text"));
             done += 1;
         }
     }
@@ -126,6 +130,10 @@ async fn bare_at_once(server: SocketAddr) -> f64 {
 /// The same by so many callers in one task.
 async fn ours_at_once(server: SocketAddr) -> f64 {
     let (_socket, room) = join(server).await;
+    at_once(&room).await
+}
+
+pub(crate) async fn at_once(room: &Channel) -> f64 {
     let start = Instant::now();
     let callers = (0..AT_ONCE).map(async |_| {
         for _ in 0..MANY / AT_ONCE {

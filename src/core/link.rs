@@ -371,6 +371,7 @@ impl<T> Core<T> {
                 429 | 503 => Retry::NoSooner(asked_delay(refusal)),
                 _ => Retry::Backoff,
             },
+            ConnectError::SocksRefused(refusal) if refusal.is_login() => Retry::Stop,
             ConnectError::SubprotocolUnanswered | ConnectError::Certificate(_) | ConnectError::Build(_) => Retry::Stop,
             ConnectError::ClosedByServer { code: 1000, .. } => Retry::NoSooner(AFTER_NORMAL_CLOSE),
             _ => Retry::Backoff,

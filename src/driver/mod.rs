@@ -266,11 +266,17 @@ impl Driver {
                     self.dialing = Some(self.dialer.dial());
                     self.fresh = true;
                 }
-                Output::Abandon => self.dialing = None,
-                Output::Hangup { last, code, reason } => match self.connection.take() {
-                    Some(connection) => self.farewells.push(Farewell::close(connection, last, code, reason)),
-                    None => self.core.handle_hung_up(),
-                },
+                Output::Abandon => {
+                    self.dialing = None;
+                    self.forget_replacement();
+                }
+                Output::Hangup { last, code, reason } => {
+                    self.forget_replacement();
+                    match self.connection.take() {
+                        Some(connection) => self.farewells.push(Farewell::close(connection, last, code, reason)),
+                        None => self.core.handle_hung_up(),
+                    }
+                }
                 Output::Settle(token, outcome) => token.settle(outcome),
                 Output::Ask(channel, number) => {
                     if let Some((params, last)) = self.routes.params(channel) {
@@ -334,6 +340,11 @@ impl Driver {
         }
         self.apply();
         opened
+    }
+
+    /// It was opened for whoever this was; and it may hold what holds it.
+    fn forget_replacement(&self) {
+        drop(self.dialer.backchannel().replacement());
     }
 
     /// What the transport has told.
@@ -531,8 +542,7 @@ impl Driver {
     /// Nothing is done any more, whether or not this is dropped: whoever asks is told so, and what was read has ended.
     fn end(&mut self) {
         self.shared.lanes.close();
-        // It may hold what holds it.
-        drop(self.dialer.backchannel().replacement());
+        self.forget_replacement();
         self.routes = Routes::default();
         self.listeners.clear();
         self.raw.clear();

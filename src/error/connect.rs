@@ -5,10 +5,10 @@ use std::{error::Error as StdError, fmt, io, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, StatusCode,
-    header::{DATE, RETRY_AFTER},
+    header::{CACHE_CONTROL, DATE, RETRY_AFTER},
 };
 
-use super::{BoxError, Source, causes};
+use super::{BoxError, SocksRefusal, Source, causes};
 
 /// What was described to the builder cannot be used. Told when the socket is built, not later.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -26,7 +26,7 @@ pub enum BuildError {
     /// A certificate or key cannot be used, or there is no TLS in this build, or no certificate in this system.
     #[error("secure connections cannot be made: {0}")]
     Tls(Arc<str>),
-    /// A proxy cannot be used: its URL is none, or it is one of SOCKS.
+    /// A proxy cannot be used: its URL is none, its scheme is not spoken, or its user and password cannot be told.
     #[error("the proxy cannot be used: {0}")]
     Proxy(Arc<str>),
     /// No transport was given, and the crate was built without one of its own.
@@ -50,9 +50,11 @@ pub enum ConnectError {
     Refused(Box<Refusal>),
     /// The proxy refused to open a way to the server. It is all here: status, headers, body.
     ProxyRefused(Box<Refusal>),
+    /// The SOCKS proxy refused to open a way to the server, and why.
+    SocksRefused(SocksRefusal),
     /// The auth token was offered as a subprotocol and the server did not answer it.
     SubprotocolUnanswered,
-    /// The answer to the handshake is not a WebSocket's, or cannot be read as HTTP.
+    /// The answer to the handshake is not a WebSocket's, or cannot be read as HTTP; or a proxy's, as SOCKS.
     Handshake(Arc<str>),
     /// The host's name, or that of a proxy, does not resolve to an address.
     Unresolved(Source),
@@ -134,6 +136,7 @@ impl fmt::Display for ConnectError {
             ConnectError::Build(error) => error.fmt(f),
             ConnectError::Refused(refusal) => refusal.fmt(f),
             ConnectError::ProxyRefused(refusal) => refusal.fmt_of_proxy(f),
+            ConnectError::SocksRefused(refusal) => refusal.fmt(f),
             ConnectError::SubprotocolUnanswered => f.write_str(
                 "the server did not accept the auth token's subprotocol: set `auth_token: true` on the socket in its \
                  endpoint (Phoenix 1.8 or later)",
@@ -237,6 +240,12 @@ impl Refusal {
         Some(after.ok()?.duration_since(now.ok()?).unwrap_or_default())
     }
 
+    /// Whether the server itself has said this, by a header that Phoenix sends with whatever it answers to a handshake,
+    /// and few things that stand before it do.
+    pub(crate) fn is_of_phoenix(&self) -> bool {
+        self.header(CACHE_CONTROL) == Some("max-age=0, private, must-revalidate")
+    }
+
     fn fmt_of_proxy(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the proxy refused the connection with HTTP {}", self.status)?;
         f.write_str(match self.status.as_u16() {
@@ -267,6 +276,9 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the server refused the connection with HTTP {}", self.status)?;
         f.write_str(match self.status.as_u16() {
+            403 if !self.is_of_phoenix() => {
+                ": it does not accept these params, token or headers, or a proxy lets nobody through"
+            }
             401 | 403 => ": it does not accept these params, token or headers",
             404 => ": there is no socket at this URL",
             408 => ": it did not get to what was sent in time",

@@ -2,11 +2,13 @@
 
 mod connect;
 mod operation;
+mod socks;
 
 use std::{error::Error as StdError, fmt, io, sync::Arc};
 
 pub use connect::{BuildError, ConnectError, Refusal, Stop};
 pub use operation::{CastError, EventError, JoinError, Lagged, LeaveError, NotJoined, NotSent, PingError, PushError};
+pub use socks::SocksRefusal;
 
 /// Any error of yours: what closures given to the builder may fail with.
 pub type BoxError = Box<dyn StdError + Send + Sync>;

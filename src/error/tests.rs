@@ -58,6 +58,18 @@ fn every() -> Vec<Box<dyn StdError>> {
         BuildError::NoTransport,
         BuildError::NoRuntime,
     ];
+    let socks = [
+        SocksRefusal::LoginWanted,
+        SocksRefusal::LoginRefused,
+        SocksRefusal::General,
+        SocksRefusal::NotAllowed,
+        SocksRefusal::NetworkUnreachable,
+        SocksRefusal::HostUnreachable,
+        SocksRefusal::ConnectionRefused,
+        SocksRefusal::TtlExpired,
+        SocksRefusal::CommandNotSupported,
+        SocksRefusal::AddressTypeNotSupported,
+    ];
     let join = [
         JoinError::Refused(reply()),
         JoinError::Crashed(reply()),
@@ -104,6 +116,7 @@ fn every() -> Vec<Box<dyn StdError>> {
             [200, 301, 401, 403, 404, 429, 500, 502, 503].map(|status| ConnectError::Refused(refusal(status))),
         ))
         .chain(boxed([301, 403, 407, 429, 502, 503].map(|status| ConnectError::ProxyRefused(refusal(status)))))
+        .chain(boxed(socks.map(ConnectError::SocksRefused)))
         .chain(boxed(build))
         .chain(boxed(join))
         .chain(boxed(not_sent))

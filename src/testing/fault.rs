@@ -9,7 +9,7 @@ use serde_json::Value;
 /// [`Server::behave`](super::Server::behave).
 ///
 /// Those with a number concern the next so many requests, `usize::MAX` all; the numbers of several add up. Of several
-/// faults that concern one request, the first in the order given here counts.
+/// that would take the place of one answer, the first in the order given here does.
 ///
 /// The last three are wrong on purpose: they show that a check of the server's conduct can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -94,12 +94,12 @@ impl Server {
     ///
     /// A session stays open for 1.5 to 3 [windows](ServerBuilder::window) after its client polled last.
     pub fn connections(&self) -> usize {
-        self.0.shared.connections.borrow().len()
+        self.0.shared.connections()
     }
 
     /// How many of them are long-poll sessions.
     pub fn sessions(&self) -> usize {
-        self.0.shared.connections.borrow().values().filter(|line| line.session.is_some()).count()
+        self.0.shared.sessions()
     }
 
     /// Waits until that many [connections](Self::connections) are open.
@@ -178,16 +178,7 @@ impl Server {
     pub(super) async fn start(app: App) -> io::Result<Self> {
         let listener = TcpListener::bind(app.bind).await?;
         let url = format!("ws://{}{}", listener.local_addr()?, app.mount);
-        let shared = Arc::new(Shared {
-            app,
-            hub: Hub::default(),
-            faults: watch::Sender::default(),
-            refusals: Mutex::default(),
-            connections: watch::Sender::default(),
-            cut: watch::Sender::default(),
-            ids: AtomicU64::default(),
-            key: fastrand::u64(..),
-        });
+        let shared = Shared::new(app);
         let accept = tokio::spawn(accept(listener, shared.clone())).abort_handle();
         Ok(Server(Arc::new(Running { url, shared, accept })))
     }
@@ -207,6 +198,19 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 impl Shared {
+    pub(super) fn new(app: App) -> Arc<Self> {
+        Arc::new(Shared {
+            app,
+            hub: Hub::default(),
+            faults: watch::Sender::default(),
+            refusals: Mutex::default(),
+            connections: watch::Sender::default(),
+            cut: watch::Sender::default(),
+            ids: AtomicU64::default(),
+            key: fastrand::u64(..),
+        })
+    }
+
     pub(super) fn broadcast(&self, topic: &str, event: &str, payload: impl IntoPayload, except: Option<u64>) {
         let join_ref = self.faults.borrow().broadcast_join_ref();
         if let Err(unsayable) = self.hub.broadcast(topic, event, &encoded(payload), except, &join_ref) {
@@ -226,6 +230,14 @@ impl Shared {
         let id = self.next_id();
         self.connections.send_modify(|open| drop(open.insert(id, line)));
         Registered { shared: self.clone(), id }
+    }
+
+    pub(super) fn connections(&self) -> usize {
+        self.connections.borrow().len()
+    }
+
+    pub(super) fn sessions(&self) -> usize {
+        self.connections.borrow().values().filter(|line| line.session.is_some()).count()
     }
 
     pub(super) fn session(&self, id: SessionId) -> Option<Asks> {

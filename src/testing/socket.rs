@@ -76,11 +76,13 @@ impl Reader {
         let mut buffer = vec![0; CHUNK];
         while matches!(self.io.read(&mut buffer).await, Ok(1..)) {}
     }
+}
 
-    /// The connection ends with a reset once both halves are dropped.
-    pub(super) fn reset(&self) {
-        // One that has ended already cannot be reset.
-        let _ = self.io.as_ref().set_zero_linger();
+/// Ends the connection with a reset.
+pub(super) fn reset(reader: Reader, writer: Writer) {
+    // A half alone would end with a FIN. One that has ended already cannot be reset.
+    if let Ok(stream) = reader.io.reunite(writer.io) {
+        let _ = stream.set_zero_linger();
     }
 }
 

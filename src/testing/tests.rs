@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::net::TcpStream;
+use tokio::{io::AsyncReadExt, net::TcpStream};
 
 use self::client::{Client, frame};
 use super::{Fault, Peer, Response, Server, ServerBuilder};
@@ -150,6 +150,43 @@ async fn a_handshake_hangs_until_the_server_behaves() {
     assert!(tokio::time::timeout(Duration::from_millis(50), &mut asked).await.is_err());
     server.behave();
     assert!(asked.await.1.starts_with("HTTP/1.1 101 "));
+}
+
+// F-4
+#[tokio::test]
+async fn an_upgrade_is_refused_as_by_a_proxy() {
+    let server = rooms().start().await.unwrap();
+    server.misbehave(Fault::RefuseUpgrades(403));
+    let (mut stream, head) = client::http(server.url(), UPGRADE).await;
+    assert!(head.starts_with("HTTP/1.1 403 Forbidden"));
+    assert!(head.contains("content-type: text/html") && !head.contains("cache-control"), "{head}");
+    assert!(client::read(&mut stream, 6).await.starts_with("<html>"));
+    server.behave();
+    joined(&server).await;
+}
+
+// F-6
+#[tokio::test]
+async fn frames_are_swallowed_both_ways() {
+    let server = rooms().start().await.unwrap();
+    server.misbehave(Fault::SwallowFrames);
+    let mut client = connect(&server).await;
+    client.send(BEAT).await;
+    assert!(silent(&mut client).await);
+}
+
+// F-4
+#[tokio::test]
+async fn an_upgraded_connection_is_reset() {
+    let server = rooms().start().await.unwrap();
+    for after in [Duration::ZERO, Duration::from_millis(50)] {
+        server.misbehave(Fault::ResetUpgraded(after));
+        let (mut stream, head) = client::http(server.url(), UPGRADE).await;
+        assert!(head.starts_with("HTTP/1.1 101 "));
+        let end = stream.read_u8().await.unwrap_err();
+        assert_eq!(end.kind(), std::io::ErrorKind::ConnectionReset);
+        server.wait_for_connections(0).await;
+    }
 }
 
 #[tokio::test]

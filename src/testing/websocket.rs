@@ -12,7 +12,7 @@ use super::{
     connect::ConnectInfo,
     fault::Faults,
     server::{Line, Shared},
-    socket::{Broken, Reader, Received, Writer},
+    socket::{Broken, Reader, Received, Writer, reset},
     topics::{Out, Topics},
 };
 use crate::transport::Frame;
@@ -28,7 +28,7 @@ const LINGER: Duration = Duration::from_secs(2);
 pub(super) async fn run(stream: TcpStream, read: &[u8], connect: ConnectInfo, shared: Arc<Shared>) {
     let (topics, mailbox) = Topics::new(connect, shared.clone());
     let registered = shared.register(Line::websocket(topics.transport().clone()));
-    let reset = shared.faults.borrow().reset_upgraded;
+    let doomed = shared.faults.borrow().reset_upgraded;
     let (reader, writer) = stream.into_split();
     let mut connection = WebSocket {
         reader: Reader::new(reader, read, shared.app.max_frame_size),
@@ -40,14 +40,14 @@ pub(super) async fn run(stream: TcpStream, read: &[u8], connect: ConnectInfo, sh
     };
     let ended = tokio::select! {
         ended = connection.serve() => ended,
-        () = sleep(reset.unwrap_or_default()), if reset.is_some() => Ended::Reset,
+        () = sleep(doomed.unwrap_or_default()), if doomed.is_some() => Ended::Reset,
     };
     // Dropping what is left of it kills its channels.
     let WebSocket { mut reader, mut writer, .. } = connection;
     drop(registered);
     match ended {
         Ended::Gone => {}
-        Ended::Reset => reader.reset(),
+        Ended::Reset => reset(reader, writer),
         Ended::Close(frame) => {
             writer.frame(&frame);
             if writer.flush().await.is_ok() {

@@ -6,6 +6,7 @@ mod bounds;
 mod cancel;
 mod closures;
 mod ends;
+mod fallback;
 mod holding;
 mod joining;
 mod lagging;

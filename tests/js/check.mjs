@@ -1,12 +1,12 @@
-// Drives a server with the official client: node check.mjs URL AUTH_URL
+// Drives a server with the official client: node check.mjs websocket|longpoll URL AUTH_URL
 //
 // URL is an endpoint without auth tokens, AUTH_URL one that takes them. Prints `ok NAME` or `not ok NAME: why` for
 // every case, then how many of how many; exits with 1 unless all are ok.
 
-import { Socket } from "phoenix";
+import { LongPoll, Socket } from "phoenix";
 import WebSocket from "ws";
 
-const [url, authUrl] = process.argv.slice(2);
+const [transport, url, authUrl] = process.argv.slice(2);
 const DEADLINE = 20_000;
 const NEVER = 1_000_000;
 
@@ -152,8 +152,65 @@ const cases = {
   },
 };
 
+// What is otherwise over long-poll.
+const polled = {
+  "binary push": async (socket) => {
+    const channel = await joined(socket, "echo:1");
+    equal(await outcome(channel.push("bin_size", Uint8Array.of(0, 1, 2, 255).buffer)), ["ok", { size: 4 }]);
+    await unsayable(() => channel.push("echo_bin", Uint8Array.of(0, 1, 2, 255).buffer));
+  },
+  "binary push refused": async (socket) => {
+    const channel = await joined(socket, "echo:1");
+    await unsayable(() => channel.push("echo_bin_err", Uint8Array.of(254).buffer));
+  },
+  "binary server push": async (socket) => {
+    const channel = await joined(socket, "echo:1");
+    await unsayable(() => channel.push("push_bin", { n: 1, size: 2 }));
+  },
+  "broadcast": async (socket) => {
+    const channel = await joined(socket, "room:1");
+    const seen = [];
+    channel.on("shout", (payload) => seen.push(payload));
+    await outcome(channel.push("shout", { t: 1 }));
+    await outcome(channel.push("shout_from", { t: 2 }));
+    equal(seen, [{ t: 1 }]);
+    await unsayable(() => channel.push("shout_bin", Uint8Array.of(0, 255, 16).buffer));
+  },
+  // The client sends none of its own accord.
+  "heartbeat": async (socket) => {
+    const beats = queue();
+    socket.onMessage(({ topic, ref, event, payload }) => topic === "phoenix" && beats.add([ref, event, payload]));
+    await new Promise((resolve) => socket.onOpen(resolve));
+    socket.push({ topic: "phoenix", event: "heartbeat", payload: {}, ref: "h" });
+    equal(await beats.next(), ["h", "phx_reply", { response: {}, status: "ok" }]);
+  },
+  "auth token refused": async () => {
+    equal(await failure(connect(authUrl, { authToken: "bad" })), 403);
+  },
+  "auth token unanswered": async () => {
+    const socket = connect(url, { authToken: "tok-123" });
+    equal(await failure(socket), "opened");
+    socket.disconnect();
+  },
+  "connect refused": async () => {
+    equal(await failure(connect(url, { params: { deny: "429" } })), 403);
+  },
+};
+
+const transports = { websocket: [WebSocket, {}], longpoll: [LongPoll, polled] };
+const [Transport, others] = transports[transport];
+
+// The polls that were answered with an error.
+const failed = queue();
+const { fetch } = globalThis;
+globalThis.fetch = async (address, options) => {
+  const response = await fetch(address, options);
+  if (!response.ok) failed.add([response.status, address]);
+  return response;
+};
+
 let passed = 0;
-for (const [name, run] of Object.entries(cases)) {
+for (const [name, run] of Object.entries({ ...cases, ...others })) {
   const socket = connect(url);
   try {
     await before(DEADLINE, run(socket));
@@ -169,7 +226,7 @@ process.exit(passed === Object.keys(cases).length ? 0 : 1);
 
 function connect(endpoint, options = {}) {
   const socket = new Socket(endpoint, {
-    transport: WebSocket,
+    transport: Transport,
     heartbeatIntervalMs: NEVER,
     reconnectAfterMs: () => NEVER,
     rejoinAfterMs: () => 10,
@@ -206,9 +263,22 @@ function raw(socket, topic) {
 
 function failure(socket) {
   return new Promise((resolve) => {
-    socket.onError((error) => resolve(error.message));
+    socket.onError((error) => resolve(error.message ?? error));
     socket.onOpen(() => resolve("opened"));
   });
+}
+
+// A binary message that is no UTF-8 cannot be polled for: that poll fails, and all with it is lost. The client gives up
+// then, but the session lives.
+async function unsayable(send) {
+  send();
+  const [status, poll] = await failed.next();
+  equal(status, 500);
+  const push = { method: "POST", headers: { "Content-Type": "application/x-ndjson" }, body: '[null,"p","nosuch:1","e",{}]' };
+  equal(await (await fetch(poll, push)).json(), { status: 200 });
+  const { status: told, messages } = await (await fetch(poll)).json();
+  const reply = [null, "p", "nosuch:1", "phx_reply", { response: { reason: "unmatched topic" }, status: "error" }];
+  equal([told, JSON.parse(messages.at(-1))], [200, reply]);
 }
 
 function queue() {

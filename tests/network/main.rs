@@ -1,13 +1,19 @@
-//! Over real networks, all of them on loopback: TLS with certificates made here, and a proxy.
+//! Over real networks, all of them on loopback: TLS with certificates made here, and proxies.
 
 #[path = "../support/alone.rs"]
 mod alone;
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod certificates;
 mod connect_proxy;
+#[cfg(feature = "long-poll")]
+mod forward_proxy;
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod front;
+#[cfg(all(feature = "websocket", feature = "long-poll"))]
+mod long_poll;
 mod proxy;
+mod socks;
+mod socks_proxy;
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod tls;
 

@@ -169,7 +169,7 @@ async fn a_refusal_behind_the_proxy_is_the_servers() {
 // T-29
 #[tokio::test]
 async fn what_is_no_proxy_is_told_when_the_socket_is_built() {
-    for url in ["", "http://", "ftp://ann:hunter2@proxy", "socks5://ann:hunter2@proxy:1080", "http://ann:hunter2@a b"] {
+    for url in ["", "http://", "ftp://ann:hunter2@proxy", "socks4://ann:hunter2@proxy:1080", "http://ann:hunter2@a b"] {
         let http = Http::default().proxy(url);
         let error = Socket::builder(URL).http(http.clone()).start().unwrap_err();
         assert!(matches!(error, BuildError::Proxy(_)), "{url}: {error:?}");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
-use phoenix_streams::{Socket, Transport, json};
+use phoenix_streams::{LongPoll, Socket, Transport, json};
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize, Clone, Debug)]
@@ -48,7 +48,7 @@ pub(crate) async fn main(url: &str, transport: impl Transport) -> Result<(), Box
         .params(json!({ "user_id": 7 }))
         .auth_token_with(|| async { Ok(fetch_token().await?) })
         .header("x-app", "demo")
-        .transport(transport)
+        .transport(transport.or(LongPoll::default()))
         .connect()
         .await?;
 
@@ -70,11 +70,12 @@ pub(crate) async fn main(url: &str, transport: impl Transport) -> Result<(), Box
     let first: Vec<Shout> = typed.take(1).try_collect().await?;
 
     // Left out until topics are data: `socket.follow(selected_topics)`.
+    let polled = Socket::builder(url).transport(LongPoll::default()).start()?;
 
     room.leave().await?;
     socket.disconnect().code(4000).reason("lunch").await;
     socket.close().await;
     println!("{} {} {:?} {:?}", hello.motd, reply.status(), first, status.next().await);
-    drop((log, all));
+    drop((log, all, polled));
     Ok(())
 }

@@ -7,15 +7,15 @@ use std::sync::{
 
 use futures::{SinkExt, TryStreamExt};
 use phoenix_streams::{
-    BoxTransport, ConnectError, DecodeError, EncodeError, Payload, Socket, Transport, V2, WebSocket,
+    BoxTransport, ConnectError, DecodeError, EncodeError, LongPoll, Payload, Socket, Transport, V2, WebSocket,
     serializer::{Envelope, Serializer},
     transport::{Connection, Dial, Frame, memory},
 };
 
 /// Counts frames; wraps any transport.
-struct Metered<T> {
-    inner: T,
-    seen: Arc<AtomicU64>,
+pub(crate) struct Metered<T> {
+    pub(crate) inner: T,
+    pub(crate) seen: Arc<AtomicU64>,
 }
 
 impl<T: Transport> Transport for Metered<T> {
@@ -29,7 +29,7 @@ impl<T: Transport> Transport for Metered<T> {
 }
 
 /// Signs every attempt.
-struct Signed<T>(T, String);
+pub(crate) struct Signed<T>(pub(crate) T, pub(crate) String);
 
 impl<T: Transport> Transport for Signed<T> {
     async fn dial(&self, mut dial: Dial) -> Result<Connection, ConnectError> {
@@ -39,7 +39,7 @@ impl<T: Transport> Transport for Signed<T> {
 }
 
 /// Drops every tenth outgoing frame.
-struct Lossy<T>(T);
+pub(crate) struct Lossy<T>(pub(crate) T);
 
 impl<T: Transport> Transport for Lossy<T> {
     async fn dial(&self, dial: Dial) -> Result<Connection, ConnectError> {
@@ -58,7 +58,7 @@ struct Config {
 }
 
 /// Everything in binary frames, as MsgPack would be.
-struct Packed;
+pub(crate) struct Packed;
 
 impl Serializer for Packed {
     fn vsn(&self) -> &str {
@@ -96,13 +96,14 @@ impl Serializer for Packed {
 
 pub(crate) async fn main() -> anyhow::Result<()> {
     let seen = Arc::new(AtomicU64::new(0));
-    // Left out until transports can fall back: `.or(Signed(LongPoll::default(), ..)).or(memory::pair().0)`.
-    let t = Metered { inner: Signed(WebSocket::default(), "k".into()), seen: seen.clone() };
+    let t = Metered { inner: WebSocket::default(), seen: seen.clone() }
+        .or(Signed(LongPoll::default(), "k".into()))
+        .or(memory::pair().0);
     let _s = Socket::builder("ws://x").transport(t).serializer(Packed).start()?;
     let _s = Socket::builder("ws://x").transport(Lossy(WebSocket::default())).start()?;
     let b = Socket::builder("ws://x");
-    let in_process = true;
-    let _s = if in_process { b.transport(memory::pair().0) } else { b.transport(WebSocket::default()) }.start()?;
+    let poll = true;
+    let _s = if poll { b.transport(LongPoll::default()) } else { b.transport(WebSocket::default()) }.start()?;
     let _ = Socket::builder("ws://x").transport(Config { transport: WebSocket::default().boxed() }.transport);
     Ok(())
 }

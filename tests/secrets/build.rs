@@ -17,10 +17,16 @@ fn unusable() -> Vec<phoenix_streams::Http> {
 
     let by = |url: String| Http::default().proxy(url);
     let proxies = vec![
-        by(format!("socks5://ann:{}@proxy:1080", PROXY.text)),
+        by(format!("socks4://ann:{}@proxy:1080", PROXY.text)),
+        by(format!("socks5://{}@proxy:1080", PROXY.text)),
+        by(format!("socks5h://:{}@proxy:1080", PROXY.text)),
+        by(format!("socks5h://ann:{}@proxy:1080", PROXY.text.repeat(30))),
+        by(format!("socks5h://ann:{}%FF@proxy:1080", PROXY.text)),
         by(format!("http://ann:{}@proxy:99999", PROXY.text)),
         by(format!("http://ann:{}@a b:80", PROXY.text)),
         by("http://proxy:1".to_owned()).proxy_credentials("a:n", PROXY.text),
+        by("socks5://proxy".to_owned()).proxy_credentials("", PROXY.text),
+        by("socks5://proxy".to_owned()).proxy_credentials("ann", PROXY.text.repeat(30)),
     ];
     #[cfg(all(feature = "websocket", feature = "rustls"))]
     let proxies = [proxies, unusable_keys()].concat();

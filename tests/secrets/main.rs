@@ -15,6 +15,8 @@ mod connect_proxy;
 #[cfg(all(feature = "websocket", feature = "rustls"))]
 #[path = "../network/front.rs"]
 mod front;
+#[cfg(all(feature = "websocket", feature = "long-poll"))]
+mod long_poll;
 mod memory;
 #[cfg(feature = "websocket")]
 mod network;
@@ -28,5 +30,11 @@ mod raw;
 mod recorder;
 mod shown;
 mod socket;
+#[cfg(feature = "websocket")]
+mod socks;
+#[cfg(feature = "websocket")]
+#[path = "../network/socks_proxy.rs"]
+#[allow(dead_code, reason = "another test file uses the rest")]
+mod socks_proxy;
 #[cfg(all(feature = "websocket", feature = "rustls"))]
 mod tls;

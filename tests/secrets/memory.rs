@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, StatusCode, header::WWW_AUTHENTICATE};
 use phoenix_streams::{
-    BoxError, ConnectError, Refusal, json,
+    BoxError, ConnectError, Refusal, SocksRefusal, json,
     transport::memory::{self, Peer, PeerConnection},
 };
 
@@ -47,6 +47,7 @@ fn failures() -> Vec<ConnectError> {
     vec![
         refused(StatusCode::UNAUTHORIZED),
         refused(StatusCode::SERVICE_UNAVAILABLE),
+        ConnectError::SocksRefused(SocksRefusal::NotAllowed),
         ConnectError::SubprotocolUnanswered,
         ConnectError::Handshake("no Upgrade".into()),
         ConnectError::Unresolved(cause()),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use phoenix_streams::{
-    Http, WebSocket, json,
+    Http, Transport, WebSocket, json,
     testing::{Response, Server},
 };
 
@@ -19,6 +19,7 @@ pub(crate) const SILENCE: &str = "silence";
 
 pub(crate) async fn server(auth_token: bool) -> Server {
     Server::builder()
+        .window(Duration::from_millis(200))
         .auth_token(auth_token)
         .join("room:refused", |_, _| async { Err(json!({ "reason": "banned" })) })
         .join_with("room:crashed", |_, _| async { Response::crash() })
@@ -37,12 +38,22 @@ async fn run(shown: &Shown, case: &str, url: &str, given: Given) -> bool {
 }
 
 pub(crate) async fn run_by(shown: &Shown, case: &str, url: &str, given: Given, http: Http) -> bool {
+    run_over(shown, case, url, given, http, WebSocket::default()).await
+}
+
+pub(crate) async fn run_over(
+    shown: &Shown,
+    case: &str,
+    url: &str,
+    given: Given,
+    http: Http,
+    transport: impl Transport,
+) -> bool {
     shown.debug(case, &http);
     // What never answers is soon given up, and nothing else.
     let never = case == SILENCE || matches!(given, Given::Failing(_, Fault::NeverReady));
     let patience = if never { Duration::from_millis(200) } else { Duration::from_secs(20) };
-    let builder =
-        describe(url, given).http(http).connect_timeout(patience).transport(Nosy(WebSocket::default(), shown.clone()));
+    let builder = describe(url, given).http(http).connect_timeout(patience).transport(Nosy(transport, shown.clone()));
     live(shown, &format!("{case}, {given:?}"), builder).await
 }
 
@@ -75,7 +86,7 @@ async fn t_29_no_secret_is_shown_by_sockets_over_a_network() {
 }
 
 /// Where a handshake fails.
-enum Place {
+pub(crate) enum Place {
     Raw(Raw),
     Server(Server),
     At(String),
@@ -83,7 +94,7 @@ enum Place {
 }
 
 impl Place {
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         match self {
             Place::Raw(raw) => raw.url.clone(),
             Place::Server(server) => server.url().to_owned(),
@@ -93,7 +104,7 @@ impl Place {
     }
 }
 
-async fn failing() -> Vec<(&'static str, Place)> {
+pub(crate) async fn failing() -> Vec<(&'static str, Place)> {
     let mut places = Vec::new();
     for status in ["401 No", "403 No", "404 No", "429 No", "500 No", "502 No", "503 No", "200 OK"] {
         places.push((status, Place::Raw(Raw::answers(page(status, "Retry-After: 1\r\n")).await)));

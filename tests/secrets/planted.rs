@@ -23,7 +23,10 @@ pub(crate) const PROXY_GIVEN: Secret = Secret::new("the credentials of a proxy",
 pub(crate) const PROXY_NAMED: Secret = Secret::new("the credentials of a proxy of the system", "kX7systemQ2v");
 pub(crate) const KEY: Secret = Secret::new("the key of a client certificate", "kX7pemQ2v");
 
-pub(crate) const ALL: [Secret; 16] = [
+/// What a long-poll session goes by; the server gives it.
+pub(crate) const SESSION: Secret = Secret::new("the token of a session", "kX7sessionQ2v.-_");
+
+pub(crate) const ALL: [Secret; 17] = [
     PARAMS,
     PARAMS_GIVEN,
     QUERY,
@@ -40,6 +43,7 @@ pub(crate) const ALL: [Secret; 16] = [
     PROXY_GIVEN,
     PROXY_NAMED,
     KEY,
+    SESSION,
 ];
 
 #[derive(Clone, Copy, PartialEq)]
@@ -78,7 +82,9 @@ impl Secret {
         if in_base64(stem).iter().any(|inside| text.contains(inside)) {
             return Some("in base64");
         }
-        if spelled(|byte| format!("{byte:02x}"), "") || spelled(|byte| format!("%{byte:02x}"), "") {
+        // Bytes in a field of `tracing` are in hex with blanks between.
+        let hex = ["", " "].iter().any(|between| spelled(|byte| format!("{byte:02x}"), between));
+        if hex || spelled(|byte| format!("%{byte:02x}"), "") {
             return Some("in hex");
         }
         spelled(|byte| byte.to_string(), ", ").then_some("as a list of bytes")
@@ -107,9 +113,10 @@ fn a_secret_is_found_in_whatever_shape_it_is() {
         let text = secret.text;
         let bytes = text.as_bytes();
         let hex: String = bytes.iter().map(|byte| format!("{byte:02X}")).collect();
+        let spaced = bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
         let percent: String = bytes.iter().map(|byte| format!("%{byte:02X}")).collect();
         let url: String = url::form_urlencoded::byte_serialize(bytes).collect();
-        for shape in [format!("{text:?}"), text.to_uppercase(), url, hex, percent, format!("{bytes:?}")] {
+        for shape in [format!("{text:?}"), text.to_uppercase(), url, hex, spaced, percent, format!("{bytes:?}")] {
             assert!(secret.found_in(&format!("before {shape} behind")).is_some(), "{secret:?}: {shape}");
         }
         for around in ["", "a", "ab", "abc:", "user:"] {

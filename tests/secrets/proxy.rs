@@ -17,7 +17,7 @@ use crate::{
 /// A name that nobody but the proxy could find.
 const URL: &str = "ws://chat.example/socket";
 
-fn at(server: &Server) -> SocketAddr {
+pub(crate) fn at(server: &Server) -> SocketAddr {
     server.url().strip_prefix("ws://").unwrap().split('/').next().unwrap().parse().unwrap()
 }
 
@@ -39,7 +39,7 @@ fn by_value(address: &str) -> Http {
 /// As the system's variables have it, behind one that cannot be used.
 fn by_variable(address: &str) -> Http {
     let variables = [
-        ("http_proxy", format!("socks5://ann:{}@proxy:1", PROXY_NAMED.text)),
+        ("http_proxy", format!("socks4://ann:{}@proxy:1", PROXY_NAMED.text)),
         ("all_proxy", format!("ann:{}@{address}", PROXY_NAMED.text)),
     ];
     Http::default()

@@ -1,7 +1,7 @@
 //! The application that the transcripts were recorded against, as handlers of the embedded server.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex},
 };
 
@@ -131,24 +131,30 @@ async fn push_me(peer: Peer, payload: Payload) -> Answer {
 
 async fn push_bin(peer: Peer, payload: Payload) -> Answer {
     let (count, size) = count_and_size(&payload);
+    let byte = if value(&payload)["ascii"] == true { b'A' } else { 0xff };
     for i in 1..=count {
-        peer.push("bin", Binary([&i.to_be_bytes()[..], &vec![0xff; size]].concat()));
+        peer.push("bin", Binary([&i.to_be_bytes()[..], &vec![byte; size]].concat()));
     }
     Ok(json!({ "n": count }))
 }
 
 fn whoami(peer: &Peer) -> Value {
     let connect = peer.connect();
+    let long_poll = connect.uri().path().ends_with("/longpoll");
+    let own = connect.headers().iter().filter(|(name, _)| name.as_str().starts_with("x-"));
+    let own: HashMap<_, _> = own.map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
     let mut who = json!({
         "auth_token": connect.auth_token(), "channel_pid": "#PID<0.1.0>", "transport_pid": "#PID<0.2.0>",
-        "id": format!("user:{}", connect.params()["user_id"].as_str().unwrap()), "join_params": value(peer.join_params()),
-        "params": connect.params(), "serializer": "Phoenix.Socket.V2.JSONSerializer", "transport": "websocket",
+        "id": connect.params()["user_id"].as_str().map(|id| format!("user:{id}")),
+        "join_params": value(peer.join_params()), "params": connect.params(),
+        "serializer": "Phoenix.Socket.V2.JSONSerializer", "transport": if long_poll { "longpoll" } else { "websocket" },
         "uri": format!("http://{}{}", connect.headers()["host"].to_str().unwrap(), connect.uri()),
         "peer": format!("%{{address: {{127, 0, 0, 1}}, port: {}, ssl_cert: nil}}", connect.peer().port()),
-        "user_agent": null, "x_headers": {},
+        "user_agent": null, "x_headers": own,
     });
-    // What no handler here can know, as it was recorded.
-    for (key, value) in [("join_count", json!(2)), ("join_ref", json!("1")), ("ref", json!("15"))] {
+    // What no handler here can know, as it was recorded over each.
+    let (join_count, reference) = if long_poll { (1, "2") } else { (2, "15") };
+    for (key, value) in [("join_count", json!(join_count)), ("join_ref", json!("1")), ("ref", json!(reference))] {
         who[key] = value;
     }
     who

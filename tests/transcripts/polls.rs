@@ -30,17 +30,18 @@ impl Answer {
 }
 
 /// A connection that is kept alive.
-pub(crate) struct Line(pub(crate) TcpStream);
+pub(crate) struct Line(pub(crate) TcpStream, String);
 
 impl Line {
     pub(crate) async fn to(url: &str) -> Self {
-        Line(TcpStream::connect(url.trim_start_matches("ws://").split('/').next().unwrap()).await.unwrap())
+        let host = url.trim_start_matches("ws://").split('/').next().unwrap();
+        Line(TcpStream::connect(host).await.unwrap(), host.to_owned())
     }
 
     /// `request` is the first line without its version, and headers.
     pub(crate) async fn send(&mut self, request: &str, body: &[u8]) {
         let (first, headers) = request.split_once('\n').unwrap_or((request, ""));
-        let mut head = format!("{first} HTTP/1.1\r\nhost: 127.0.0.1\r\n");
+        let mut head = format!("{first} HTTP/1.1\r\nhost: {}\r\n", self.1);
         headers.lines().for_each(|header| head += &format!("{header}\r\n"));
         if first.starts_with('P') {
             head += &format!("content-length: {}\r\n", body.len());

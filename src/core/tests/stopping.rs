@@ -108,6 +108,22 @@ fn a_proxy_that_wants_other_credentials_stops_and_its_other_refusals_are_tried_a
     assert!(!stops(config(), refused(407)));
 }
 
+#[test]
+fn a_socks_proxy_that_wants_other_credentials_stops_and_its_other_refusals_are_tried_again() {
+    use crate::error::SocksRefusal::*;
+
+    for refusal in [LoginWanted, LoginRefused] {
+        assert!(stops(config(), ConnectError::SocksRefused(refusal)));
+        assert!(stops(Config { dynamic: true, ..config() }, ConnectError::SocksRefused(refusal)));
+    }
+    for refusal in [General, NotAllowed, NetworkUnreachable, HostUnreachable, ConnectionRefused, TtlExpired] {
+        assert!(!stops(config(), ConnectError::SocksRefused(refusal)), "{refusal:?}");
+    }
+    for refusal in [CommandNotSupported, AddressTypeNotSupported] {
+        assert!(!stops(config(), ConnectError::SocksRefused(refusal)), "{refusal:?}");
+    }
+}
+
 // T-23
 #[test]
 fn a_proxys_retry_after_is_obeyed_too() {

@@ -1,38 +1,32 @@
 //! The long-poll: requests that open a session, ask it, or post to it.
 
-mod body;
+mod exchange;
+mod json;
 mod lines;
+mod resumed;
 mod session;
 #[cfg(test)]
 mod tests;
 mod token;
 
-use std::{future::pending, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::pending, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, header, request::Parts};
+use http::{HeaderValue, Method, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::{Instant, sleep, sleep_until, timeout_at},
-};
+use tokio::time::sleep;
 
-use self::session::Ask;
+use self::exchange::Exchange;
 pub(super) use self::{session::Asks, token::SessionId};
 use super::{
-    answers::{Answer, failed, foreign, page, refuse, written},
-    connect::{ConnectInfo, Denied, Refuse, connect, is_allowed, parse_query},
+    answers::{Answer, failed, page, written},
     server::Shared,
     tcp::{Outcome, Request},
 };
-use crate::transport::Frame;
 
 /// How many bytes a POST may have.
 const MAX_BODY: usize = 8_000_000;
-
-const TOKEN: &str = "x-phoenix-longpoll-token";
-const AUTH_TOKEN: &str = "x-phoenix-authtoken";
 
 /// To what is asked of the long-poll's path, faults included.
 pub(super) async fn answer(request: Request, peer: SocketAddr, shared: &Arc<Shared>) -> Outcome {
@@ -95,180 +89,6 @@ enum Reply {
     Raised(StatusCode),
     /// There was one, and it does not go out.
     Lost,
-}
-
-/// One request.
-struct Exchange<'a> {
-    head: &'a Parts,
-    peer: SocketAddr,
-    shared: &'a Arc<Shared>,
-}
-
-impl Exchange<'_> {
-    async fn reply(&self, body: Body) -> Reply {
-        if !is_allowed(&self.head.headers, &self.shared.app) {
-            return Reply::Answer(body::status(403));
-        }
-        match self.head.method {
-            Method::OPTIONS => Reply::Answer(self.preflight()),
-            Method::GET => match self.resume().await {
-                Some(session) => self.detached(poll(session)).await,
-                None => self.open().await,
-            },
-            Method::POST => match (self.resume().await, body) {
-                (None, _) => Reply::Answer(body::status(410)),
-                (Some(_), Body::TooLarge) => Reply::Raised(StatusCode::BAD_REQUEST),
-                (Some(_), Body::Broken) => Reply::Lost,
-                (Some(session), Body::Whole(body)) => match lines::read(&self.head.headers, &body) {
-                    Some(frames) => self.detached(post(session, frames)).await,
-                    None => Reply::Raised(StatusCode::INTERNAL_SERVER_ERROR),
-                },
-            },
-            _ => Reply::Answer(self.bad_request()),
-        }
-    }
-
-    fn preflight(&self) -> Answer {
-        let mut answer = *refuse(Refuse::new(200));
-        body::allow_all(answer.headers_mut());
-        let asked = self.head.headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
-        answer.headers_mut().extend([
-            (header::ACCESS_CONTROL_ALLOW_HEADERS, asked.unwrap_or(HeaderValue::from_static(""))),
-            (header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("get, post, options")),
-            (header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("3600")),
-        ]);
-        answer
-    }
-
-    fn bad_request(&self) -> Answer {
-        let mut answer = *refuse(Refuse::new(400));
-        body::allow_all(answer.headers_mut());
-        answer
-    }
-
-    /// `None` at once for what is no token; for one whose session does not answer, only once it could have.
-    async fn resume(&self) -> Option<Session> {
-        let token = self.token()?;
-        let id = SessionId::read(&token)?;
-        let deadline = Instant::now() + self.shared.app.pubsub_timeout;
-        let found = async {
-            let asks = self.shared.session(id)?;
-            asks.resume().await?;
-            Some(Session { asks, token, shared: self.shared.clone() })
-        };
-        match timeout_at(deadline, found).await {
-            Ok(Some(session)) => Some(session),
-            _ => {
-                sleep_until(deadline).await;
-                None
-            }
-        }
-    }
-
-    /// Where two differ, the header's.
-    fn token(&self) -> Option<String> {
-        let header = self.head.headers.get(TOKEN).filter(|_| self.shared.app.long_poll_token_header);
-        if let Some(header) = header {
-            return header.to_str().ok().map(str::to_owned);
-        }
-        let params = parse_query(self.head.uri.query().unwrap_or_default());
-        params["token"].as_str().map(str::to_owned)
-    }
-
-    async fn open(&self) -> Reply {
-        self.shared.until(|faults| !faults.hang_handshake).await;
-        if let Some(refusal) = self.shared.next_refusal() {
-            return Reply::Answer(foreign(refusal));
-        }
-        match self.connect().await {
-            Ok(connect) => {
-                let token = session::open(connect, self.shared).token();
-                Reply::from(body::messages(410, &token, &[]))
-            }
-            // The handler's own answer is for WebSockets.
-            Err(Denied::Refused(_)) => Reply::Answer(body::status(403)),
-            Err(Denied::Crashed) => Reply::Raised(StatusCode::INTERNAL_SERVER_ERROR),
-        }
-    }
-
-    async fn connect(&self) -> Result<ConnectInfo, Denied> {
-        let app = &self.shared.app;
-        let auth_token = self.head.headers.get(AUTH_TOKEN).filter(|_| app.auth_token);
-        let auth_token = auth_token.map(|token| String::from_utf8_lossy(token.as_bytes()).into_owned());
-        connect(self.head, auth_token, self.peer, app).await
-    }
-
-    /// What has begun goes on without its client, as over Bandit: what it takes from a session then is lost.
-    async fn detached(&self, reply: impl Future<Output = Reply> + Send + 'static) -> Reply {
-        let mut cut = self.shared.cut.subscribe();
-        let task = tokio::spawn(async move {
-            tokio::select! {
-                reply = reply => reply,
-                _ = cut.changed() => Reply::Lost,
-            }
-        });
-        task.await.unwrap_or(Reply::Lost)
-    }
-}
-
-/// A session that has answered this request.
-struct Session {
-    asks: Asks,
-    token: String,
-    shared: Arc<Shared>,
-}
-
-impl Session {
-    fn window(&self) -> Duration {
-        self.shared.app.window
-    }
-}
-
-async fn poll(session: Session) -> Reply {
-    let end = Instant::now() + session.window();
-    let (give, mut taken) = oneshot::channel();
-    session.asks.ask(Ask::Poll(give));
-    let messages = match timeout_at(end, &mut taken).await {
-        Ok(Ok(messages)) => messages,
-        // Another poll took its place, or the session ended.
-        Ok(Err(_)) => {
-            sleep_until(end).await;
-            Vec::new()
-        }
-        // What was given in this very moment is not lost.
-        Err(_) => {
-            taken.close();
-            taken.try_recv().unwrap_or_default()
-        }
-    };
-    if messages.is_empty() {
-        return Reply::from(body::messages(204, &session.token, &[]));
-    }
-    if session.shared.concerns(|faults| &mut faults.lose_messages) {
-        return Reply::Lost;
-    }
-    Reply::from(body::messages(200, &session.token, &messages))
-}
-
-/// Each frame has a window's time.
-async fn post(session: Session, frames: Vec<Frame>) -> Reply {
-    let count = frames.len();
-    let (done, mut each) = mpsc::unbounded_channel();
-    session.asks.ask(Ask::Post(frames, done));
-    for _ in 0..count {
-        let end = Instant::now() + session.window();
-        match timeout_at(end, each.recv()).await {
-            Ok(Some(())) => {}
-            // The session has ended, or has too much in hand.
-            late => {
-                if late.is_ok() {
-                    sleep_until(end).await;
-                }
-                return Reply::Answer(body::status(408));
-            }
-        }
-    }
-    Reply::Answer(body::status(200))
 }
 
 impl From<Option<Answer>> for Reply {

@@ -46,16 +46,18 @@ use crate::{
 /// # And up again
 ///
 /// While a connection of the second is open the first is tried beside it [every so often](Or::probe_every), with params,
-/// token and headers asked for anew. Once it answers a ping, the open poll of long-poll is read to its end, at most the
-/// server's window of 10 s, and the socket goes over: a connection like any other, on which the channels rejoin. What the
-/// server says between the old and the new join is missed, as in any reconnect; the old connection ends with
+/// token and headers asked for anew. It is healthy once it answers a ping; one whose connections died young has to
+/// outlive [that time](Or::short_lived) too. Then the open poll of long-poll is read to its end, at most the server's
+/// window of 10 s, and the socket goes over: a connection like any other, on which the channels rejoin. What the server
+/// says between the old and the new join is missed, as in any reconnect; the old connection ends with
 /// [`ConnectError::Switched`].
 ///
 /// # Shown
 ///
 /// The transport in use, and why it is not the first, stand in
 /// [`Status::Connected`](crate::Status::Connected); every switch is told by
-/// [`Telemetry::Switched`], every attempt to get back that failed by [`Telemetry::ProbeFailed`].
+/// [`Telemetry::Switched`], every attempt to get back that failed by [`Telemetry::ProbeFailed`]. An attempt that begins
+/// with the second, since the first was given up before, is no switch: the status alone says why.
 ///
 /// # Remembered
 ///
@@ -102,7 +104,7 @@ impl<A: Transport, B: Transport> Or<A, B> {
     }
 
     /// How many connections of the first in a row may die, without a close frame, each within this long of its opening:
-    /// 3 and 10 s by default. Then the second is used.
+    /// 3 and 10 s by default. Then the second is used, until one of the first lives so long.
     #[must_use]
     pub fn short_lived(mut self, opens: u32, within: Duration) -> Self {
         (self.options.opens, self.options.young) = (opens.max(1), within);
@@ -150,16 +152,15 @@ impl<A: Transport, B: Transport> Or<A, B> {
         Transport::boxed(self)
     }
 
-    /// The second, in the place of the first, which is tried again from time to time.
-    async fn second(&self, dial: Dial, server: Server, reason: SwitchReason) -> Result<Connection, ConnectError> {
-        let connection = self.second.dial(dial.clone()).await?;
+    /// The second, in the place of the first, which is tried again from time to time; and at once if the second fails.
+    async fn second(&self, dial: Dial, server: &Server, reason: SwitchReason) -> Result<Connection, ConnectError> {
+        let connection = self.second.dial(dial.clone()).await.inspect_err(|_| server.track.doubt())?;
         let name = self.second.name();
         let connection = connection.with_traits(|traits| {
             traits.transport.get_or_insert(name);
             traits.fallback = Some(reason);
         });
-        let from = connection.traits().transport.unwrap_or(name);
-        Ok(connection.wrap(|inner| Healing::new(inner, from, self.first.clone(), dial, self.options.clone(), server)))
+        Ok(Healing::around(connection, self.first.clone(), dial, self.options.clone(), server.clone()))
     }
 }
 
@@ -194,11 +195,7 @@ impl<A: Transport, B: Transport> Transport for Or<A, B> {
         let url = server(&dial);
         let server = Server { track: self.tracks.of(&url), url };
         if let Some(reason) = server.track.fallen(options, &server.url) {
-            let opened = self.second(dial, server.clone(), reason).await;
-            if opened.is_err() {
-                server.track.doubt();
-            }
-            return opened;
+            return self.second(dial, &server, reason).await;
         }
         let may_fall = server.track.may_fall(options);
         let reason = match server.track.short_lived(options) {
@@ -214,7 +211,7 @@ impl<A: Transport, B: Transport> Transport for Or<A, B> {
         };
         let (from, to) = (self.first.name(), self.second.name());
         dial.socket.backchannel.tell(Telemetry::Switched { from, to, reason: reason.clone() });
-        let connection = self.second(dial, server.clone(), reason.clone()).await?;
+        let connection = self.second(dial, &server, reason.clone()).await?;
         server.track.fall(options, &server.url, reason);
         Ok(connection)
     }

@@ -39,7 +39,7 @@ pub trait FallbackStore: Send + Sync + 'static {
     /// The first transport is of no use with this server, until then.
     fn remember(&self, server: &str, until: SystemTime);
 
-    /// The first transport is healthy with this server.
+    /// The first transport is healthy with this server: said of each of its connections, whether or not anything is kept.
     fn forget(&self, server: &str);
 }
 

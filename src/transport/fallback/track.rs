@@ -43,11 +43,12 @@ impl Track {
         if std::mem::take(&mut known.doubted) {
             return None;
         }
-        if known.fallen.is_some() {
+        if known.fallen.is_some() || known.healthy.is_some() {
             return known.fallen.clone();
         }
-        let recalled =
-            known.healthy.is_none() && options.store.recall(server).is_some_and(|until| until > SystemTime::now());
+        // A store may take its time, and is asked without the lock.
+        drop(known);
+        let recalled = options.store.recall(server).is_some_and(|until| until > SystemTime::now());
         recalled.then_some(SwitchReason::Remembered)
     }
 
@@ -89,15 +90,17 @@ impl Track {
         let mut known = self.known();
         known.fallen = Some(reason);
         known.young = None;
-        if known.healthy.is_none()
-            && let Some(until) = SystemTime::now().checked_add(options.memory)
-        {
+        let never_healthy = known.healthy.is_none();
+        drop(known);
+        if never_healthy && let Some(until) = SystemTime::now().checked_add(options.memory) {
             options.store.remember(server, until);
         }
     }
 
     pub(super) fn doubt(&self) {
-        self.known().doubted = true;
+        let mut known = self.known();
+        known.doubted = true;
+        known.young = None;
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {

@@ -3,10 +3,9 @@
 use std::{collections::VecDeque, future::Future, sync::Arc, time::Duration};
 
 use futures::{SinkExt, StreamExt};
-use http::header::CACHE_CONTROL;
 
 use crate::{
-    error::{ConnectError, Refusal},
+    error::ConnectError,
     runtime::timeout,
     telemetry::SwitchReason,
     transport::{Connection, Dial, Frame, Transport},
@@ -14,9 +13,6 @@ use crate::{
 
 /// What may come before the answer, and is kept: frames, and their bytes.
 const EARLY: (usize, usize) = (256, 1 << 20);
-
-/// What Phoenix sends with whatever it answers to an upgrade, and few things that stand before it do.
-const OF_PHOENIX: &str = "max-age=0, private, must-revalidate";
 
 /// A connection that has answered, and what came before that.
 pub(super) struct Answered {
@@ -58,11 +54,20 @@ async fn within<T>(threshold: Option<Duration>, work: impl Future<Output = T>) -
 async fn answered(
     connection: &mut Connection,
     ping: Frame,
-    mut answers: impl FnMut(&Frame) -> bool,
+    answers: impl FnMut(&Frame) -> bool,
     early: &mut VecDeque<Frame>,
 ) -> Result<(), ConnectError> {
     connection.send(ping).await?;
-    let mut bytes = 0;
+    read(connection, answers, early).await
+}
+
+/// Reads, and keeps what comes, until this answers.
+async fn read(
+    connection: &mut Connection,
+    mut answers: impl FnMut(&Frame) -> bool,
+    early: &mut VecDeque<Frame>,
+) -> Result<(), ConnectError> {
+    let mut bytes: usize = early.iter().map(Frame::len).sum();
     loop {
         match connection.next().await.ok_or(ConnectError::Ended)?? {
             Frame::Close { code, reason } => return Err(ConnectError::ClosedByServer { code, reason }),
@@ -73,7 +78,17 @@ async fn answered(
             }
         }
         if early.len() > EARLY.0 || bytes > EARLY.1 {
-            return Err(ConnectError::Handshake("it sends much, and no answer to a ping".into()));
+            return Err(ConnectError::Handshake("it sends much before it is asked for anything".into()));
+        }
+    }
+}
+
+impl Answered {
+    /// Whether it lives this long.
+    pub(super) async fn live(&mut self, time: Duration) -> Result<(), Untrusted> {
+        match timeout(time, read(&mut self.connection, |_| false, &mut self.early)).await {
+            Ok(died) => died.map_err(Untrusted::Failed),
+            Err(_) => Ok(()),
         }
     }
 }
@@ -85,7 +100,7 @@ impl Untrusted {
         match cause {
             ConnectError::Refused(refusal) => match refusal.status().as_u16() {
                 401 => true,
-                403 | 429 | 503 => is_of_phoenix(refusal),
+                403 | 429 | 503 => refusal.is_of_phoenix(),
                 _ => false,
             },
             ConnectError::ProxyRefused(refusal) => refusal.status().as_u16() == 407,
@@ -112,8 +127,4 @@ impl Untrusted {
             Untrusted::Silent(_) => ConnectError::HeartbeatTimeout,
         }
     }
-}
-
-fn is_of_phoenix(refusal: &Refusal) -> bool {
-    refusal.headers().get(CACHE_CONTROL).is_some_and(|said| said == OF_PHOENIX)
 }

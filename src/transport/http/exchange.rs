@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Request, StatusCode};
+use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::{
     body::{Body, Incoming},
@@ -25,15 +25,17 @@ use super::{
 use crate::error::{BoxError, Refusal};
 
 /// How much is kept of the body of a refusal.
-const BODY: usize = 64 * 1024;
+pub(super) const BODY: usize = 64 * 1024;
 
 /// How much an exchange may bring in all, and how many headers one answer may have.
 const WHOLE: usize = 1024 * 1024;
+/// So much is read before others have their turn.
+const TURN: usize = 4 * 1024;
 pub(super) const MAX_HEADERS: usize = 1024;
 
 /// How long that may take to come. The status counts more than the words: an attempt that ran out of time for them
 /// would be tried again where a refusal stops the socket.
-const BODY_PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const BODY_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What was answered, with the connection that it came by. Dropping it ends the connection.
 pub(crate) struct Answer {
@@ -51,7 +53,7 @@ pub(super) struct Work<S: Read + Write, B: Body + 'static> {
 /// Sends a request and waits for its answer. The read buffer bounds the answer's head, and a bound on all that is read
 /// those that may come before it (1xx).
 pub(crate) async fn ask(stream: ByteStream, request: Request<Empty<Bytes>>) -> Result<Answer, hyper::Error> {
-    let stream = TokioIo::new(Bounded::new(stream, WHOLE));
+    let stream = TokioIo::new(Bounded::new(stream, WHOLE, TURN));
     let (mut requests, connection) = http1::Builder::new().max_headers(MAX_HEADERS).handshake(stream).await?;
     let mut work = Work { connection, done: false };
     let response = work.until(requests.send_request(request)).await?;
@@ -63,7 +65,8 @@ impl Answer {
         self.response.status()
     }
 
-    pub(crate) fn headers(&self) -> &HeaderMap {
+    #[cfg(feature = "websocket")]
+    pub(crate) fn headers(&self) -> &http::HeaderMap {
         self.response.headers()
     }
 
@@ -78,8 +81,16 @@ impl Answer {
 
     /// What was said instead, as far as it comes.
     pub(crate) async fn refusal(mut self) -> Refusal {
-        let (head, incoming) = self.response.into_parts();
-        let body = self.work.words(incoming).await;
+        let (head, mut incoming) = self.response.into_parts();
+        let mut body = BytesMut::new();
+        let deadline = Instant::now() + BODY_PATIENCE;
+        while body.len() < BODY {
+            let frame = timeout_at(deadline, self.work.until(incoming.frame())).await;
+            let Ok(Some(Ok(frame))) = frame else { break };
+            let Ok(chunk) = frame.into_data() else { break };
+            let room = BODY - body.len();
+            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        }
         Refusal::new(head.status, head.headers, body)
     }
 }
@@ -96,20 +107,6 @@ where
             outcome.as_mut().poll(cx)
         })
         .await
-    }
-
-    /// The body of a refusal, as far as it comes.
-    pub(super) async fn words(&mut self, mut incoming: Incoming) -> Bytes {
-        let mut body = BytesMut::new();
-        let deadline = Instant::now() + BODY_PATIENCE;
-        while body.len() < BODY {
-            let frame = timeout_at(deadline, self.until(incoming.frame())).await;
-            let Ok(Some(Ok(frame))) = frame else { break };
-            let Ok(chunk) = frame.into_data() else { break };
-            let room = BODY - body.len();
-            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        }
-        body.freeze()
     }
 
     /// Reads and writes what can be. How it ends is told by the outcome of what is asked.

@@ -1,5 +1,4 @@
 //! A connection for requests, and how they are written there.
-#![allow(dead_code, reason = "it is for the long-poll transport")]
 
 use http::{
     HeaderValue, Request, Uri,

@@ -3,10 +3,12 @@
 pub(crate) mod credentials;
 mod exchange;
 mod failed;
+#[cfg(feature = "long-poll")]
 mod line;
 mod proxy;
 #[cfg(feature = "long-poll")]
 mod requests;
+mod socks;
 mod stream;
 mod target;
 mod tcp;
@@ -22,18 +24,24 @@ mod variables;
 
 use std::{fmt, sync::Arc};
 
-use http::{HeaderValue, Uri};
+use http::Uri;
 
+#[cfg(feature = "long-poll")]
+use self::line::{Form, Line};
+#[cfg(feature = "websocket")]
 pub(crate) use exchange::ask;
 pub(crate) use failed::failed;
-#[cfg(feature = "long-poll")]
-use line::{Form, Line};
 #[cfg(feature = "long-poll")]
 pub(crate) use requests::{Answer, Limits, Requests};
 pub(crate) use stream::ByteStream;
 pub(crate) use target::Target;
 
-use self::{proxy::Proxy, tls::Tls, variables::Variables};
+use self::{
+    credentials::Credentials,
+    proxy::{Protocol, Proxy},
+    tls::Tls,
+    variables::Variables,
+};
 use crate::error::{BuildError, ConnectError};
 
 /// How HTTP connections are made: whose certificates are trusted, who this side is, and through which proxy. Given to
@@ -55,9 +63,14 @@ use crate::error::{BuildError, ConnectError};
 ///
 /// # Proxies
 ///
-/// A tunnel is asked for by `CONNECT`, for `ws` as for `wss`, and the proxy looks up the server's name. It may be
-/// reached by TLS itself (`https://`), and told a user and a password. What it refuses is
-/// [`ConnectError::ProxyRefused`](crate::ConnectError::ProxyRefused). SOCKS is not spoken.
+/// Of an HTTP proxy a tunnel is asked for by `CONNECT`, for `ws` as for `wss`, and the proxy looks up the server's name.
+/// It may be reached by TLS itself (`https://`), and told a user and a password. What it refuses is
+/// [`ConnectError::ProxyRefused`](crate::ConnectError::ProxyRefused).
+///
+/// SOCKS is spoken in its version 5. The scheme says who looks up the server's name, as it does elsewhere: with
+/// `socks5h://` the proxy, which may be the only one that knows it, and with `socks5://` this side, which asks for the
+/// first of its addresses. What such a proxy refuses is
+/// [`ConnectError::SocksRefused`](crate::ConnectError::SocksRefused).
 ///
 /// Of the system's variables `http_proxy` holds for `ws` and `http`, `https_proxy` for `wss` and `https`, and
 /// `all_proxy` where that is not set; small letters come before capitals. They are looked up at every attempt to
@@ -70,7 +83,7 @@ pub struct Http {
     tls: Tls,
     route: Route,
     /// For the proxy that is given.
-    credentials: Option<HeaderValue>,
+    credentials: Option<Credentials>,
     /// The first thing that cannot be used.
     error: Option<BuildError>,
 }
@@ -90,7 +103,9 @@ impl Default for Http {
 
 impl Http {
     /// Goes through this proxy, whatever the host and the system's variables: `http://host:port`, or `https://` for
-    /// TLS to the proxy itself. It may hold a user and a password, percent-encoded: `http://ann:s%40fe@host:port`.
+    /// TLS to the proxy itself, `socks5://`, or `socks5h://` for one that looks up names. It may hold a user and a
+    /// password, percent-encoded: `http://ann:s%40fe@host:port`. Without a port it is that of the scheme: 80, 443, or
+    /// 1080.
     #[must_use]
     pub fn proxy(mut self, url: impl AsRef<str>) -> Self {
         match Proxy::parse(url.as_ref()) {
@@ -101,13 +116,11 @@ impl Http {
     }
 
     /// What the proxy given to [`proxy`](Http::proxy) is told, in place of what its URL holds: a user and a password
-    /// as they are, sent as `Basic`. A proxy of the system's variables is not told it.
+    /// as they are. By HTTP they are sent as `Basic`, whose user has no colon; by SOCKS they are 1 to 255 bytes each.
+    /// Either way it is the proxy that reads them, and whoever is on the way to it where that is without TLS. A proxy of the system's variables is not told it.
     #[must_use]
     pub fn proxy_credentials(mut self, user: impl AsRef<str>, password: impl AsRef<str>) -> Self {
-        match proxy::credentials(user.as_ref().as_bytes(), password.as_ref().as_bytes()) {
-            Ok(credentials) => self.credentials = Some(credentials),
-            Err(error) => self.fail(error),
-        }
+        self.credentials = Some(Credentials::new(user.as_ref(), password.as_ref()));
         self
     }
 
@@ -175,13 +188,17 @@ impl Http {
 impl Http {
     /// Whether it can be used at all.
     pub(crate) fn check(&self) -> Result<(), BuildError> {
-        match &self.error {
-            Some(error) => Err(error.clone()),
-            None => self.tls.check(),
+        if let Some(error) = &self.error {
+            return Err(error.clone());
         }
+        if let Route::Proxy(proxy) = &self.route {
+            proxy.telling(self.credentials.as_ref()).check()?;
+        }
+        self.tls.check()
     }
 
     /// Opens a connection to where this URL is, for whatever is to be spoken there.
+    #[cfg_attr(not(feature = "websocket"), allow(dead_code, reason = "it is for WebSockets"))]
     pub(crate) async fn connect(&self, url: &Uri) -> Result<ByteStream, ConnectError> {
         let target = Target::of(url);
         self.open(&target, self.proxy_for(&target)).await
@@ -189,12 +206,13 @@ impl Http {
 
     /// Opens a connection for requests to where this URL is. Many a proxy opens no tunnel but to port 443, and takes
     /// what is not encrypted as requests of its own.
-    #[allow(dead_code, reason = "it is for the long-poll transport")]
+    #[cfg(feature = "long-poll")]
     pub(crate) async fn connect_for_requests(&self, url: &Uri) -> Result<Line, ConnectError> {
         let target = Target::of(url);
         match self.proxy_for(&target) {
-            Some(proxy) if !target.tls => {
-                Ok(Line { stream: self.reach(&proxy).await?, form: Form::Absolute(proxy.credentials) })
+            Some(proxy) if !target.tls && proxy.speaks_http() => {
+                let form = Form::Absolute(proxy.authorization()?);
+                Ok(Line { stream: self.reach(&proxy).await?, form })
             }
             proxy => Ok(Line { stream: self.open(&target, proxy).await?, form: Form::Origin }),
         }
@@ -203,7 +221,13 @@ impl Http {
     async fn open(&self, target: &Target<'_>, proxy: Option<Proxy>) -> Result<ByteStream, ConnectError> {
         let stream = match proxy {
             None => tcp::connect(target).await?,
-            Some(proxy) => tunnel::open(&proxy, target, self.reach(&proxy).await?).await?,
+            Some(proxy) => match proxy.protocol {
+                Protocol::Http | Protocol::Https => tunnel::open(&proxy, target, self.reach(&proxy).await?).await?,
+                Protocol::Socks5(names) => {
+                    let destination = socks::destination(target, names).await?;
+                    socks::open(&proxy, destination, self.reach(&proxy).await?).await?
+                }
+            },
         };
         self.secure(target, stream).await
     }
@@ -219,10 +243,7 @@ impl Http {
         match &self.route {
             Route::Direct => None,
             Route::System(variables) => variables.proxy_for(target),
-            Route::Proxy(proxy) => {
-                let credentials = self.credentials.as_ref().or(proxy.credentials.as_ref()).cloned();
-                Some(proxy.telling(credentials))
-            }
+            Route::Proxy(proxy) => Some(proxy.telling(self.credentials.as_ref())),
         }
     }
 

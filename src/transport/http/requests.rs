@@ -1,24 +1,23 @@
 //! Requests to one server, one after the other, over a connection that is kept for the next.
 
+mod body;
+#[cfg(test)]
+mod tests;
+
 use std::{future::poll_fn, task::Poll, time::Duration};
 
-use bytes::{Bytes, BytesMut};
-use http::{
-    Request, StatusCode, Uri,
-    header::{CONTENT_ENCODING, HeaderMap},
-    response,
-};
-use http_body_util::{BodyExt, Full};
-use hyper::{
-    body::Incoming,
-    client::conn::http1::{self, SendRequest},
-};
+use bytes::Bytes;
+use http::{Request, Uri, response};
+use http_body_util::Full;
+use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 
+use self::body::{Body, Broken};
 use super::{
-    ByteStream, Form, Http, Line, Target,
+    Form, Http, Line, Target,
     exchange::{MAX_HEADERS, Work},
     failed,
+    stream::Bounded,
 };
 use crate::{
     error::ConnectError,
@@ -28,8 +27,10 @@ use crate::{
 /// A connection that was not used for longer is not used again: servers and what stands before them end such ones,
 /// some of them after a minute.
 const KEPT: Duration = Duration::from_secs(30);
-/// For each so many bytes of an answer there is the whole time again.
-const STRIDE: usize = 64 * 1024;
+/// So much is read before others have their turn.
+const TURN: usize = 64 * 1024;
+/// What stands for ever, where a time is too long to be told.
+const AGE: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
 /// Dropped, it ends its connection, and with it what is under way.
 pub(crate) struct Requests {
@@ -53,7 +54,7 @@ pub(crate) struct Answer {
 
 struct Kept {
     requests: SendRequest<Full<Bytes>>,
-    work: Work<TokioIo<ByteStream>, Full<Bytes>>,
+    work: Work<TokioIo<Bounded>, Full<Bytes>>,
     form: Form,
     since: Instant,
 }
@@ -63,16 +64,18 @@ impl Requests {
         Requests { http, kept: None }
     }
 
-    /// Sends a request to this URL, and waits for the whole answer; of one whose status is not 200, for as much as is
-    /// kept of a refusal. It is sent once: what has been written to a connection that then ends is not written to
-    /// another.
+    /// Sends a request to this URL, and waits for the whole answer, whatever its status; of a refusal as far as it comes.
+    /// It is sent once: what has been written to a connection that then ends is not written to another.
+    ///
+    /// # Errors
+    /// [`ConnectError::HandshakeCut`] where the connection ends before the answer does.
     pub(crate) async fn ask(
         &mut self,
         url: &Uri,
         request: Request<Full<Bytes>>,
         limits: Limits,
     ) -> Result<Answer, ConnectError> {
-        let deadline = Instant::now() + limits.time;
+        let deadline = after(limits.time);
         let mut request = Some(request);
         if let Some(kept) = self.kept.take()
             && let Some(kept) = kept.alive().await
@@ -95,6 +98,7 @@ impl Requests {
         limits: Limits,
         deadline: Instant,
     ) -> Result<Option<Answer>, ConnectError> {
+        let broken = |error| failed(&Target::of(url), error);
         let Some(mut given) = request.take() else { return Ok(None) };
         kept.form.address(&mut given, url)?;
         let asked = kept.requests.try_send_request(given);
@@ -103,37 +107,40 @@ impl Requests {
             Ok(response) => response,
             Err(mut error) => {
                 *request = error.take_message();
-                return if request.is_some() { Ok(None) } else { Err(failed(&Target::of(url), error.into_error())) };
+                return if request.is_some() { Ok(None) } else { Err(broken(error.into_error())) };
             }
         };
         let (head, incoming) = response.into_parts();
-        let body = match head.status {
-            StatusCode::OK => kept.body(&head.headers, incoming, limits).await.map_err(|error| match error {
-                Broken::Off(error) => failed(&Target::of(url), error),
-                Broken::Cause(cause) => cause,
-            })?,
-            _ => kept.work.words(incoming).await,
-        };
+        let body = body::read(&mut kept.work, &head, incoming, limits).await;
+        let Body { bytes, whole } = body.map_err(|error| match error {
+            Broken::Off(error) => broken(error),
+            Broken::Cause(cause) => cause,
+        })?;
         kept.since = Instant::now();
-        self.kept = Some(kept);
-        Ok(Some(Answer { head, body }))
+        self.kept = Some(kept).filter(|_| whole);
+        Ok(Some(Answer { head, body: bytes }))
     }
 }
 
 async fn connect(http: &Http, url: &Uri) -> Result<Kept, ConnectError> {
-    let Line { stream, form } = http.connect_for_requests(url).await?;
-    let mut builder = http1::Builder::new();
-    let handshake = builder.max_headers(MAX_HEADERS).handshake(TokioIo::new(stream));
-    let (requests, connection) = handshake.await.map_err(|error| failed(&Target::of(url), error))?;
-    Ok(Kept { requests, work: Work { connection, done: false }, form, since: Instant::now() })
+    let line = http.connect_for_requests(url).await?;
+    Kept::new(line).await.map_err(|error| failed(&Target::of(url), error))
 }
 
-enum Broken {
-    Off(hyper::Error),
-    Cause(ConnectError),
+fn after(time: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(time).unwrap_or(now + AGE)
 }
 
 impl Kept {
+    async fn new(Line { stream, form }: Line) -> Result<Self, hyper::Error> {
+        // How much may come in all is a matter of each answer.
+        let io = TokioIo::new(Bounded::new(stream, usize::MAX, TURN));
+        let mut builder = http1::Builder::new();
+        let (requests, connection) = builder.max_headers(MAX_HEADERS).handshake(io).await?;
+        Ok(Kept { requests, work: Work { connection, done: false }, form, since: Instant::now() })
+    }
+
     /// If it can take another request, as far as is known.
     async fn alive(mut self) -> Option<Self> {
         if self.since.elapsed() >= KEPT {
@@ -145,30 +152,5 @@ impl Kept {
         })
         .await;
         (!self.work.done && self.requests.is_ready()).then_some(self)
-    }
-
-    async fn body(&mut self, headers: &HeaderMap, mut incoming: Incoming, limits: Limits) -> Result<Bytes, Broken> {
-        let encoding =
-            headers.get(CONTENT_ENCODING).filter(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"));
-        if encoding.is_some() {
-            let why = "its answer is compressed, which was not asked for";
-            return Err(Broken::Cause(ConnectError::Handshake(why.into())));
-        }
-        let mut body = BytesMut::new();
-        let (mut deadline, mut stride) = (Instant::now() + limits.time, 0);
-        loop {
-            let next = timeout_at(deadline, self.work.until(incoming.frame())).await;
-            let Some(frame) = next.map_err(|_| Broken::Cause(ConnectError::RequestTimeout))? else { break };
-            let Ok(chunk) = frame.map_err(Broken::Off)?.into_data() else { continue };
-            if chunk.len() > limits.bytes - body.len() {
-                return Err(Broken::Cause(ConnectError::TooLarge { limit: limits.bytes }));
-            }
-            body.extend_from_slice(&chunk);
-            stride += chunk.len();
-            if stride >= STRIDE {
-                (deadline, stride) = (Instant::now() + limits.time, 0);
-            }
-        }
-        Ok(body.freeze())
     }
 }

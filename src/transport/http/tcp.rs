@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::SocketAddr,
     task::{Context, Poll},
     time::Duration,
 };
@@ -30,6 +31,18 @@ pub(super) async fn connect(target: &Target<'_>) -> Result<ByteStream, ConnectEr
         format!("http://{target}").parse().map_err(|_| BuildError::Url("its host is not legal".into()))?;
     let stream = connector.call(address).await.map_err(|error| unreachable(target, error))?;
     Ok(Box::new(stream.into_inner()))
+}
+
+/// The first address of a name, as the system puts them in order.
+pub(super) async fn resolve(target: &Target<'_>) -> Result<SocketAddr, ConnectError> {
+    let name = target.name().parse().map_err(|_| BuildError::Url("its host is not legal".into()))?;
+    let found = Resolver(GaiResolver::new()).call(name).await;
+    let first = found.and_then(|mut all| {
+        all.next().ok_or_else(|| Unresolved(io::Error::new(io::ErrorKind::NotFound, "it has no address")))
+    });
+    let mut address = first.map_err(|error| unreachable(target, error))?;
+    address.set_port(target.port);
+    Ok(address)
 }
 
 /// The system's, whose errors are known again.

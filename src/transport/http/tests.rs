@@ -290,3 +290,18 @@ async fn requests_that_are_encrypted_take_a_tunnel() {
     assert!(head.starts_with("CONNECT chat.example:443 "), "{head}");
     assert!(matches!(line, Err(ConnectError::ProxyRefused(_))));
 }
+
+// What a proxy of SOCKS passes on it does not read.
+#[tokio::test]
+async fn through_socks_requests_name_the_path_alone() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let http = Http::default().proxy(format!("socks5h://{}", listener.local_addr().unwrap()));
+    let proxy = async {
+        let mut stream = listener.accept().await.unwrap().0;
+        stream.write_all(&[5, 0, 5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await.unwrap();
+        stream
+    };
+    let url = URL.parse().unwrap();
+    let (_stream, line) = futures::future::join(proxy, http.connect_for_requests(&url)).await;
+    assert!(matches!(line.unwrap_or_else(|error| panic!("{error}")).form, Form::Origin));
+}

@@ -14,7 +14,7 @@ use crate::error::{BuildError, ConnectError};
 
 /// Asks the proxy at the other end of a connection for one to this target.
 pub(super) async fn open(proxy: &Proxy, target: &Target<'_>, stream: ByteStream) -> Result<ByteStream, ConnectError> {
-    let request = request(proxy.credentials.as_ref(), target)?;
+    let request = request(proxy.authorization()?, target)?;
     let answer = ask(stream, request).await.map_err(|error| failed(&proxy.target(), error))?;
     if !answer.status().is_success() {
         return Err(ConnectError::ProxyRefused(Box::new(answer.refusal().await)));
@@ -22,7 +22,7 @@ pub(super) async fn open(proxy: &Proxy, target: &Target<'_>, stream: ByteStream)
     answer.upgrade().await.map_err(|error| failed(&proxy.target(), error))
 }
 
-fn request(credentials: Option<&HeaderValue>, target: &Target<'_>) -> Result<Request<Empty<Bytes>>, BuildError> {
+fn request(authorization: Option<HeaderValue>, target: &Target<'_>) -> Result<Request<Empty<Bytes>>, BuildError> {
     let illegal = || BuildError::Url("its host is not legal".into());
     let authority = target.to_string();
     let mut request = Request::new(Empty::new());
@@ -30,6 +30,6 @@ fn request(credentials: Option<&HeaderValue>, target: &Target<'_>) -> Result<Req
     *request.uri_mut() = Uri::try_from(authority.as_str()).map_err(|_| illegal())?;
     let headers = request.headers_mut();
     headers.insert(HOST, authority.try_into().map_err(|_| illegal())?);
-    headers.extend(credentials.map(|value| (PROXY_AUTHORIZATION, value.clone())));
+    headers.extend(authorization.map(|value| (PROXY_AUTHORIZATION, value)));
     Ok(request)
 }

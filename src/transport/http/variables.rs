@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_variable_that_cannot_be_used_is_skipped() {
-        assert_eq!(proxy(&[("https_proxy", "socks5://s:1"), ("all_proxy", "a:1")], "wss://e"), through("a"));
+        assert_eq!(proxy(&[("https_proxy", "socks4://s:1"), ("all_proxy", "a:1")], "wss://e"), through("a"));
         assert_eq!(proxy(&[("https_proxy", "http://:1")], "wss://e"), None);
     }
 

@@ -1,14 +1,20 @@
 //! The messages of an answer, each a JSON string, read one at a time.
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use memchr::memchr2;
 
 use crate::{error::ConnectError, transport::Frame};
 
+/// Messages are unescaped into buffers of this size, one after the other; a larger one into one of its own.
+const BUFFER: usize = 8 * 1024;
+
 /// What is left of a JSON array of strings. Nothing is made of it but what is asked for, so that it takes no more memory
 /// than its text has.
 #[derive(Debug, Default)]
-pub(super) struct Messages(Bytes);
+pub(super) struct Messages {
+    left: Bytes,
+    buffer: BytesMut,
+}
 
 impl Messages {
     /// `text` is a slice of `body`, and is JSON.
@@ -18,7 +24,9 @@ impl Messages {
     pub(super) fn new(body: &Bytes, text: Option<&str>) -> Result<Self, ()> {
         match text {
             None | Some("null") => Ok(Messages::default()),
-            Some(text) if text.starts_with('[') => Ok(Messages(body.slice_ref(&text.as_bytes()[1..]))),
+            Some(text) if text.starts_with('[') => {
+                Ok(Messages { left: body.slice_ref(&text.as_bytes()[1..]), buffer: BytesMut::new() })
+            }
             Some(_) => Err(()),
         }
     }
@@ -28,40 +36,60 @@ impl Iterator for Messages {
     type Item = Result<Frame, ConnectError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let begin = self.0.iter().position(|byte| !matches!(byte, b',' | b' ' | b'\t' | b'\n' | b'\r'))?;
-        self.0.advance(begin);
-        if self.0.first() == Some(&b']') {
-            self.0 = Bytes::new();
+        let begin = self.left.iter().position(|byte| !matches!(byte, b',' | b' ' | b'\t' | b'\n' | b'\r'))?;
+        self.left.advance(begin);
+        if self.left.first() == Some(&b']') {
+            self.left = Bytes::new();
             return None;
         }
-        let message = string(&self.0).and_then(|len| {
-            let text = self.0.split_to(len);
-            serde_json::from_slice::<String>(&text).ok()
-        });
+        let message = self.string();
         if message.is_none() {
-            self.0 = Bytes::new();
+            self.left = Bytes::new();
         }
         Some(message.map(frame).ok_or_else(|| ConnectError::Handshake("a message of its answer is no text".into())))
     }
 }
 
-/// How long the JSON string is with which this begins.
-fn string(text: &[u8]) -> Option<usize> {
+impl Messages {
+    /// The string that is next.
+    fn string(&mut self) -> Option<Bytes> {
+        if self.buffer.capacity() == 0 {
+            self.buffer.reserve(self.left.len().min(BUFFER));
+        }
+        if let Some(len) = unescape(&self.left, &mut self.buffer) {
+            self.left.advance(len);
+            return Some(self.buffer.split().freeze());
+        }
+        self.buffer.clear();
+        let mut parsed = serde_json::Deserializer::from_slice(&self.left).into_iter::<String>();
+        let message = parsed.next()?.ok()?;
+        let len = parsed.byte_offset();
+        self.left.advance(len);
+        Some(message.into())
+    }
+}
+
+/// Appends the JSON string with which this begins; how long it is there. `None`, and some of it, where anything is escaped
+/// but what stands in JSON text: that is rare.
+fn unescape(text: &[u8], out: &mut BytesMut) -> Option<usize> {
     let mut at = text.strip_prefix(b"\"").map(|_| 1)?;
     loop {
         let found = at + memchr2(b'"', b'\\', text.get(at..)?)?;
-        if text[found] == b'"' {
-            return Some(found + 1);
+        out.put_slice(&text[at..found]);
+        match (text[found], text.get(found + 1)) {
+            (b'"', _) => return Some(found + 1),
+            (_, Some(escaped @ (b'"' | b'\\' | b'/'))) => out.put_u8(*escaped),
+            _ => return None,
         }
         at = found + 2;
     }
 }
 
 /// A binary frame comes as the text that its bytes happen to be: its first one is its kind. No text begins so (L-32).
-fn frame(message: String) -> Frame {
-    match message.as_bytes().first() {
-        Some(0..=2) => Frame::Binary(message.into()),
-        _ => Frame::Text(message.into()),
+fn frame(message: Bytes) -> Frame {
+    match message.first() {
+        Some(0..=2) => Frame::Binary(message),
+        _ => Frame::Text(message),
     }
 }
 
@@ -87,6 +115,20 @@ mod tests {
         assert_eq!(read("[ \"a\" ,\n\"b\"\t]"), [text("a"), text("b")]);
         assert_eq!(read(r#"["[\"1\",\"\\\\\"]","\u00e9\n"]"#), [text("[\"1\",\"\\\\\"]"), text("\u{e9}\n")]);
         assert_eq!(read(r#"["", "]"]"#), [text(""), text("]")]);
+        assert_eq!(
+            read(r#"["\/", "a\tb", "\"", "\\", "c\ud83d\ude00"]"#),
+            [text("/"), text("a\tb"), text("\""), text("\\"), text("c\u{1f600}")]
+        );
+    }
+
+    #[test]
+    fn of_many_messages_each_is_its_own() {
+        let sent: Vec<String> = (0..300).map(|n| format!("{n}\"{}", "x".repeat(n * 37 % 5000))).collect();
+        let body = Bytes::from(serde_json::to_vec(&sent).unwrap());
+        let messages = Messages::new(&body, Some(std::str::from_utf8(&body).unwrap())).unwrap();
+        let read: Vec<Frame> = messages.map(Result::unwrap).collect();
+        let sent: Vec<Frame> = sent.into_iter().map(|text| Frame::Text(text.into())).collect();
+        assert_eq!(read, sent);
     }
 
     // L-32, W-12

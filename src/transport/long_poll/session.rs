@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Uri,
     header::{
-        ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, TE, TRAILER,
-        TRANSFER_ENCODING, UPGRADE,
+        ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, TE,
+        TRAILER, TRANSFER_ENCODING, UPGRADE,
     },
 };
 use http_body_util::Full;
@@ -16,6 +16,7 @@ use super::{
     LongPoll,
     answer::{Answered, read},
     batches::Batch,
+    posts::Posts,
 };
 use crate::{
     endpoint,
@@ -26,6 +27,8 @@ use crate::{
     },
 };
 
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const AUTH_TOKEN: HeaderName = HeaderName::from_static("x-phoenix-authtoken");
 const SESSION_TOKEN: HeaderName = HeaderName::from_static("x-phoenix-longpoll-token");
 /// A token of Phoenix has some 220 characters.
@@ -40,10 +43,8 @@ pub(super) struct Session {
     token_in_url: bool,
     token: Mutex<Arc<str>>,
     limits: Limits,
+    pub(super) posts: Posts,
 }
-
-/// A request, and the URL it goes to.
-pub(super) type Asked = (Uri, Request<Full<Bytes>>);
 
 impl Session {
     /// Opens a session at the server, and with it the connection that its polls go over.
@@ -71,28 +72,21 @@ impl Session {
             token_in_url: options.token_in_url,
             token: Mutex::new(token),
             limits,
+            posts: Posts::default(),
         };
         Ok((session, requests))
     }
 
-    pub(super) fn poll(&self) -> Result<Asked, ConnectError> {
+    pub(super) async fn poll(&self, requests: &mut Requests) -> Result<Answer, ConnectError> {
         let (url, mut request) = self.request(Method::GET, Bytes::new())?;
         request.headers_mut().insert(ACCEPT, JSON);
-        Ok((url, request))
+        self.ask(requests, &url, request).await
     }
 
-    pub(super) fn post(&self, batch: Batch) -> Result<Asked, ConnectError> {
+    pub(super) async fn post(&self, requests: &mut Requests, batch: Batch) -> Result<Answer, ConnectError> {
         let (url, mut request) = self.request(Method::POST, batch.body.freeze())?;
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(batch.form.content_type()));
-        Ok((url, request))
-    }
-
-    /// Asks one of these: there is no handshake any more that could be cut.
-    pub(super) async fn ask(&self, requests: &mut Requests, (url, request): Asked) -> Result<Answer, ConnectError> {
-        requests.ask(&url, request, self.limits).await.map_err(|cause| match cause {
-            ConnectError::HandshakeCut(error) => ConnectError::Transport(error),
-            other => other,
-        })
+        self.ask(requests, &url, request).await
     }
 
     /// An answer brought this token, most often the same again.
@@ -102,7 +96,21 @@ impl Session {
         Ok(())
     }
 
-    fn request(&self, method: Method, body: Bytes) -> Result<Asked, ConnectError> {
+    async fn ask(
+        &self,
+        requests: &mut Requests,
+        url: &Uri,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Answer, ConnectError> {
+        requests.ask(url, request, self.limits).await.map_err(|cause| match cause {
+            // What was open has broken.
+            ConnectError::HandshakeCut(error) => ConnectError::Transport(error),
+            other => other,
+        })
+    }
+
+    /// A request, and the URL it goes to.
+    fn request(&self, method: Method, body: Bytes) -> Result<(Uri, Request<Full<Bytes>>), ConnectError> {
         let token = self.token.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let in_url = Some(("token", &*token)).filter(|_| self.token_in_url);
         let pairs = [Some(("vsn", &*self.vsn)), in_url];
@@ -125,9 +133,12 @@ fn headers(dial: &Dial, url: &Uri) -> HeaderMap {
     for ours in [
         ACCEPT_ENCODING,
         CONNECTION,
+        CONTENT_ENCODING,
         CONTENT_LENGTH,
         CONTENT_TYPE,
         EXPECT,
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
         TE,
         TRAILER,
         TRANSFER_ENCODING,
