@@ -32,8 +32,8 @@ pub(super) struct Open {
 }
 
 enum Post {
-    Idle(Requests),
-    Busy(BoxFuture<'static, (Requests, Result<(), ConnectError>)>),
+    Idle(Box<Requests>),
+    Busy(BoxFuture<'static, (Box<Requests>, Result<(), ConnectError>)>),
     /// One has failed.
     Failed,
 }
@@ -50,7 +50,7 @@ impl Open {
             polls: Box::pin(polls(requests, session.clone(), wind_down)),
             session,
             batches: Batches::new(options.max_batch_size),
-            post: Post::Idle(Requests::new(http)),
+            post: Post::Idle(Box::new(Requests::new(http))),
             closing: false,
             ended: false,
         }
@@ -88,7 +88,11 @@ impl Open {
 }
 
 /// One post; and the connection it went over, for the next.
-async fn post(mut requests: Requests, session: Arc<Session>, batch: Batch) -> (Requests, Result<(), ConnectError>) {
+async fn post(
+    mut requests: Box<Requests>,
+    session: Arc<Session>,
+    batch: Batch,
+) -> (Box<Requests>, Result<(), ConnectError>) {
     let posted = acknowledged(&mut requests, &session, batch).await;
     (requests, posted)
 }
