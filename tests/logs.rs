@@ -160,7 +160,7 @@ async fn g_3_what_becomes_of_a_connection_is_logged() {
     bed.peer.refuse(StatusCode::FORBIDDEN).await;
     connect.await.unwrap().unwrap_err();
     let refused = "the server refused the connection with HTTP 403 Forbidden: it does not accept these params, token \
-                   or headers";
+                   or headers, or a proxy lets nobody through";
     assert_eq!(
         bed.logged().await,
         [

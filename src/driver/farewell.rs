@@ -127,7 +127,7 @@ impl Future for Farewell {
 }
 
 impl Farewell {
-    /// A peer that does not read gets its close frame tried once all the same, and is not waited for any longer.
+    /// A peer that does not read gets its close frame tried once all the same. One that has ended is not waited for.
     fn give_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.stage == Stage::Closing {
             return Poll::Ready(());
@@ -138,9 +138,6 @@ impl Farewell {
         self.frames.clear();
         self.frames.extend(close);
         let _ = self.write(cx);
-        match self.patience.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(()),
-            Poll::Pending => Poll::Pending,
-        }
+        if self.ended { Poll::Ready(()) } else { self.patience.as_mut().poll(cx) }
     }
 }

@@ -47,6 +47,7 @@ impl Bed {
     /// With a session, and its first poll at the server.
     pub(crate) async fn open_with(describe: impl FnOnce(Builder) -> Builder) -> Self {
         let mut bed = Bed::before(Scripted::start().await, describe);
+        bed.server.asked(Kind::Open).await;
         bed.server.asked(Kind::Poll).await;
         bed.telemetry_until(|told| matches!(told, Telemetry::Opened { transport: "long-poll" })).await;
         bed

@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     future::Future,
     sync::{
         Arc, Mutex,
@@ -88,6 +88,8 @@ pub(crate) struct Scripted {
     pub(crate) url: String,
     steps: HashMap<Kind, UnboundedSender<Step>>,
     seen: UnboundedReceiver<Seen>,
+    /// What was seen before what was waited for.
+    passed: VecDeque<Seen>,
     connections: Arc<AtomicUsize>,
     script: Arc<Script>,
 }
@@ -124,7 +126,15 @@ impl Scripted {
                 tokio::spawn(async move { script.serve(stream, number).await });
             }
         });
-        Scripted { url: format!("ws://{address}/socket"), address, steps: give, seen, connections, script }
+        Scripted {
+            url: format!("ws://{address}/socket"),
+            address,
+            steps: give,
+            seen,
+            passed: VecDeque::new(),
+            connections,
+            script,
+        }
     }
 
     /// What the next request of this kind is to get. Without it, openings and POSTs are answered well, and polls wait.
@@ -149,15 +159,28 @@ impl Scripted {
 
     /// What is seen next.
     pub(crate) async fn sees(&mut self) -> Seen {
-        within(self.seen.recv()).await.unwrap()
+        match self.passed.pop_front() {
+            Some(seen) => seen,
+            None => within(self.seen.recv()).await.unwrap(),
+        }
     }
 
-    /// The next request of this kind; what comes before it is passed over.
+    /// What is seen within this time, if anything is.
+    pub(crate) async fn sees_within(&mut self, time: Duration) -> Option<Seen> {
+        timeout(time, self.sees()).await.ok()
+    }
+
+    /// The next request of this kind. What comes before it is kept for those who ask for it.
     pub(crate) async fn asked(&mut self, kind: Kind) -> Request {
+        let mut passed = VecDeque::new();
         loop {
             match self.sees().await {
-                Seen::Asked(request) if request.kind == kind => return request,
-                _ => {}
+                Seen::Asked(request) if request.kind == kind => {
+                    passed.append(&mut self.passed);
+                    self.passed = passed;
+                    return request;
+                }
+                other => passed.push_back(other),
             }
         }
     }
@@ -176,7 +199,9 @@ impl Scripted {
 
     /// All that was seen and not handed out yet.
     pub(crate) fn seen(&mut self) -> Vec<Seen> {
-        std::iter::from_fn(|| self.seen.try_recv().ok()).collect()
+        let mut seen = Vec::from(std::mem::take(&mut self.passed));
+        seen.extend(std::iter::from_fn(|| self.seen.try_recv().ok()));
+        seen
     }
 
     /// How many TCP connections it has had.

@@ -29,6 +29,8 @@ pub(super) const BODY: usize = 64 * 1024;
 
 /// How much an exchange may bring in all, and how many headers one answer may have.
 const WHOLE: usize = 1024 * 1024;
+/// So much is read before others have their turn.
+const TURN: usize = 4 * 1024;
 pub(super) const MAX_HEADERS: usize = 1024;
 
 /// How long that may take to come. The status counts more than the words: an attempt that ran out of time for them
@@ -51,7 +53,7 @@ pub(super) struct Work<S: Read + Write, B: Body + 'static> {
 /// Sends a request and waits for its answer. The read buffer bounds the answer's head, and a bound on all that is read
 /// those that may come before it (1xx).
 pub(crate) async fn ask(stream: ByteStream, request: Request<Empty<Bytes>>) -> Result<Answer, hyper::Error> {
-    let stream = TokioIo::new(Bounded::new(stream, WHOLE));
+    let stream = TokioIo::new(Bounded::new(stream, WHOLE, TURN));
     let (mut requests, connection) = http1::Builder::new().max_headers(MAX_HEADERS).handshake(stream).await?;
     let mut work = Work { connection, done: false };
     let response = work.until(requests.send_request(request)).await?;

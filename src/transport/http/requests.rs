@@ -1,6 +1,8 @@
 //! Requests to one server, one after the other, over a connection that is kept for the next.
 
 mod body;
+#[cfg(test)]
+mod tests;
 
 use std::{future::poll_fn, task::Poll, time::Duration};
 
@@ -12,9 +14,10 @@ use hyper_util::rt::TokioIo;
 
 use self::body::{Body, Broken};
 use super::{
-    ByteStream, Form, Http, Line, Target,
+    Form, Http, Line, Target,
     exchange::{MAX_HEADERS, Work},
     failed,
+    stream::Bounded,
 };
 use crate::{
     error::ConnectError,
@@ -24,6 +27,8 @@ use crate::{
 /// A connection that was not used for longer is not used again: servers and what stands before them end such ones,
 /// some of them after a minute.
 const KEPT: Duration = Duration::from_secs(30);
+/// So much is read before others have their turn.
+const TURN: usize = 64 * 1024;
 /// What stands for ever, where a time is too long to be told.
 const AGE: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
@@ -49,7 +54,7 @@ pub(crate) struct Answer {
 
 struct Kept {
     requests: SendRequest<Full<Bytes>>,
-    work: Work<TokioIo<ByteStream>, Full<Bytes>>,
+    work: Work<TokioIo<Bounded>, Full<Bytes>>,
     form: Form,
     since: Instant,
 }
@@ -129,8 +134,10 @@ fn after(time: Duration) -> Instant {
 
 impl Kept {
     async fn new(Line { stream, form }: Line) -> Result<Self, hyper::Error> {
+        // How much may come in all is a matter of each answer.
+        let io = TokioIo::new(Bounded::new(stream, usize::MAX, TURN));
         let mut builder = http1::Builder::new();
-        let (requests, connection) = builder.max_headers(MAX_HEADERS).handshake(TokioIo::new(stream)).await?;
+        let (requests, connection) = builder.max_headers(MAX_HEADERS).handshake(io).await?;
         Ok(Kept { requests, work: Work { connection, done: false }, form, since: Instant::now() })
     }
 

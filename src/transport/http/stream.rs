@@ -16,31 +16,30 @@ pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
-/// A stream that has no end for as long as it is an exchange of HTTP.
+/// A stream whose peer may never come to an end: of what it sends only so much is read, and others have their turn.
 pub(super) struct Bounded {
     pub(super) stream: ByteStream,
     /// How many bytes may still come, and how many came since others had their turn.
     left: usize,
     come: usize,
+    turn: usize,
 }
 
-/// So much is read before others have their turn.
-const TURN: usize = 4 * 1024;
-
 impl Bounded {
-    pub(super) fn new(stream: ByteStream, bytes: usize) -> Self {
-        Bounded { stream, left: bytes, come: 0 }
+    /// So many bytes in all, and in one turn.
+    pub(super) fn new(stream: ByteStream, bytes: usize, turn: usize) -> Self {
+        Bounded { stream, left: bytes, come: 0, turn }
     }
 }
 
 impl AsyncRead for Bounded {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.come >= TURN {
+        if self.come >= self.turn {
             self.come = 0;
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let mut part = vec![0; into.remaining().min(TURN)];
+        let mut part = vec![0; into.remaining().min(self.turn)];
         let mut part = ReadBuf::new(&mut part);
         ready!(Pin::new(&mut self.stream).poll_read(cx, &mut part))?;
         let come = part.filled().len();

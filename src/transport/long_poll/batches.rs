@@ -60,9 +60,10 @@ impl Batches {
         self.waiting.is_empty()
     }
 
-    /// Nothing is made of a close frame.
+    /// Nothing is made of a close frame, nor of an empty one, which is no message and would be an empty line.
     pub(super) fn push(&mut self, frame: &Frame) {
         match frame {
+            Frame::Text(bytes) | Frame::Binary(bytes) if bytes.is_empty() => {}
             Frame::Text(text) if text.starts_with(b"[") => self.line(text.len(), |body| put_text(body, text)),
             Frame::Text(text) => {
                 self.waiting.push_back(Batch { body: BytesMut::from(&text[..]), form: Form::Whole, lines: 1 });

@@ -1,9 +1,11 @@
 //! An open session: messages out of polls, and into posts.
 
 use std::{
+    future::Future,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use futures::{Sink, Stream, future::BoxFuture, stream::BoxStream};
@@ -17,8 +19,13 @@ use super::{
 };
 use crate::{
     error::ConnectError,
+    runtime::{Sleep, sleep},
     transport::{Frame, Http, WindDown, http::Requests},
 };
+
+/// How long what was sent before a goodbye may take to be acknowledged; and how long the open poll may go on where a post
+/// has failed, since the server may have handed over messages to it.
+const PATIENCE: Duration = Duration::from_millis(1_500);
 
 pub(super) struct Open {
     session: Arc<Session>,
@@ -26,8 +33,11 @@ pub(super) struct Open {
     batches: Batches,
     /// The one that is under way, with the connection it goes over; or that connection alone.
     post: Post,
-    /// Nothing more is to be sent.
-    closing: bool,
+    /// Nothing more is to be sent, and what was has so long.
+    closing: Option<Pin<Box<Sleep>>>,
+    /// A post has failed by this cause, which is told once the open poll has brought what it brings.
+    failing: Option<(ConnectError, Pin<Box<Sleep>>)>,
+    wind_down: WindDown,
     ended: bool,
 }
 
@@ -47,21 +57,51 @@ impl Open {
         wind_down: WindDown,
     ) -> Self {
         Open {
-            polls: Box::pin(polls(requests, session.clone(), wind_down)),
+            polls: Box::pin(polls(requests, session.clone(), wind_down.clone())),
             session,
             batches: Batches::new(options.max_batch_size),
             post: Post::Idle(Box::new(Requests::new(http))),
-            closing: false,
+            closing: None,
+            failing: None,
+            wind_down,
             ended: false,
         }
     }
 
-    fn is_flushed(&self) -> bool {
-        self.batches.is_empty() && !matches!(self.post, Post::Busy(_))
+    fn close(&mut self) {
+        self.closing.get_or_insert_with(|| Box::pin(sleep(PATIENCE)));
+    }
+
+    /// Whether all has been said, as far as it could be.
+    fn has_said_goodbye(&mut self, cx: &mut Context<'_>) -> bool {
+        let flushed = self.batches.is_empty() && !matches!(self.post, Post::Busy(_));
+        self.closing.as_mut().is_some_and(|patience| flushed || patience.as_mut().poll(cx).is_ready())
+    }
+
+    /// A post has failed. Whoever says goodbye does not wait for more than that.
+    fn fail(&mut self, cause: ConnectError, cx: &Context<'_>) -> Poll<Result<(), ConnectError>> {
+        if self.closing.is_some() {
+            return Poll::Ready(Err(cause));
+        }
+        self.wind_down.begin();
+        self.failing = Some((cause, Box::pin(sleep(PATIENCE))));
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// The cause by which a post has failed, once the open poll has had its time.
+    fn poll_failed(&mut self, cx: &mut Context<'_>) -> Poll<ConnectError> {
+        match &mut self.failing {
+            Some((cause, patience)) => patience.as_mut().poll(cx).map(|()| cause.clone()),
+            None => Poll::Pending,
+        }
     }
 
     /// Posts what waits, one request after the other; ready once all is acknowledged.
     fn poll_posts(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        if self.failing.is_some() {
+            return self.poll_failed(cx).map(Err);
+        }
         loop {
             let (requests, outcome) = match &mut self.post {
                 Post::Busy(post) => ready!(post.as_mut().poll(cx)),
@@ -80,7 +120,7 @@ impl Open {
                 Ok(()) => Post::Idle(requests),
                 Err(cause) => {
                     self.post = Post::Failed;
-                    return Poll::Ready(Err(cause));
+                    return self.fail(cause, cx);
                 }
             };
         }
@@ -93,7 +133,9 @@ async fn post(
     session: Arc<Session>,
     batch: Batch,
 ) -> (Box<Requests>, Result<(), ConnectError>) {
+    session.posts.begin();
     let posted = acknowledged(&mut requests, &session, batch).await;
+    session.posts.end();
     (requests, posted)
 }
 
@@ -111,13 +153,20 @@ impl Stream for Open {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         // Whoever says goodbye has waited for the open poll as long as they would: it is given up.
-        self.ended |= self.closing && self.is_flushed();
-        if self.ended {
+        if self.ended || self.has_said_goodbye(cx) {
+            self.ended = true;
             return Poll::Ready(None);
         }
-        let item = ready!(self.polls.as_mut().poll_next(cx));
+        let item = match self.polls.as_mut().poll_next(cx) {
+            Poll::Ready(item) => item,
+            Poll::Pending => Some(Err(ready!(self.poll_failed(cx)))),
+        };
         self.ended = !matches!(item, Some(Ok(_)));
-        Poll::Ready(item)
+        // The first that went wrong is the cause.
+        match &self.failing {
+            Some((cause, _)) if self.ended => Poll::Ready(Some(Err(cause.clone()))),
+            _ => Poll::Ready(item),
+        }
     }
 }
 
@@ -125,7 +174,7 @@ impl Sink<Frame> for Open {
     type Error = ConnectError;
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
-        if self.closing {
+        if self.closing.is_some() {
             return Poll::Ready(Err(ConnectError::transport("it is closing, and nothing more can be sent")));
         }
         if self.batches.is_full()
@@ -137,14 +186,16 @@ impl Sink<Frame> for Open {
     }
 
     fn start_send(mut self: Pin<&mut Self>, frame: Frame) -> Result<(), ConnectError> {
-        self.closing |= matches!(frame, Frame::Close { .. });
+        if matches!(frame, Frame::Close { .. }) {
+            self.close();
+        }
         self.batches.push(&frame);
         Ok(())
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
         let flushed = ready!(self.poll_posts(cx));
-        if self.closing && !self.ended {
+        if self.closing.is_some() && !self.ended {
             // The stream ends now, and was perhaps asked before.
             cx.waker().wake_by_ref();
         }
@@ -152,7 +203,7 @@ impl Sink<Frame> for Open {
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
-        self.closing = true;
+        self.close();
         self.poll_posts(cx)
     }
 }

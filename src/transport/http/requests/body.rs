@@ -6,11 +6,14 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper_util::rt::TokioIo;
 
-use super::{ByteStream, Limits, after};
+use super::{Limits, after};
 use crate::{
     error::ConnectError,
     runtime::timeout_at,
-    transport::http::exchange::{BODY, BODY_PATIENCE, Work},
+    transport::http::{
+        exchange::{BODY, BODY_PATIENCE, Work},
+        stream::Bounded,
+    },
 };
 
 /// For each so many bytes of an answer there is the whole time again.
@@ -29,7 +32,7 @@ pub(super) enum Broken {
 
 /// Reads it whole. That of a refusal is read as far as it comes, since its status counts more than the words.
 pub(super) async fn read(
-    work: &mut Work<TokioIo<ByteStream>, Full<Bytes>>,
+    work: &mut Work<TokioIo<Bounded>, Full<Bytes>>,
     head: &response::Parts,
     incoming: Incoming,
     limits: Limits,
@@ -53,7 +56,7 @@ pub(super) async fn read(
 
 async fn fill(
     into: &mut BytesMut,
-    work: &mut Work<TokioIo<ByteStream>, Full<Bytes>>,
+    work: &mut Work<TokioIo<Bounded>, Full<Bytes>>,
     mut incoming: Incoming,
     limits: Limits,
 ) -> Result<(), Broken> {
