@@ -118,7 +118,7 @@ async fn a_gateway_that_does_not_reach_the_server() {
     assert!(matches!(&*cause, ConnectError::Refused(refusal) if refusal.status() == 502), "{cause:?}");
     let attempts = loop {
         match within(bed.telemetry.next()).await.unwrap().unwrap() {
-            Telemetry::Connecting { attempt: attempt @ 3 } => break attempt,
+            Telemetry::Connecting { attempt: attempt @ 3.. } => break attempt,
             Telemetry::Failed { cause, .. } => assert!(matches!(*cause, ConnectError::Refused(_)), "{cause:?}"),
             _ => {}
         }

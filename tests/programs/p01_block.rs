@@ -48,7 +48,7 @@ pub(crate) async fn main(url: &str, transport: impl Transport) -> Result<(), Box
         .params(json!({ "user_id": 7 }))
         .auth_token_with(|| async { Ok(fetch_token().await?) })
         .header("x-app", "demo")
-        .transport(transport.or(LongPoll::default()))
+        .transport(transport)
         .connect()
         .await?;
 

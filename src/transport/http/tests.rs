@@ -239,7 +239,7 @@ async fn written(url: &str, describe: impl FnOnce(Http, SocketAddr) -> Http) -> 
         let line = http.connect_for_requests(&url).await.unwrap();
         let mut request = Request::new(http_body_util::Empty::new());
         line.form.address(&mut request, &url).unwrap();
-        assert_eq!(ask(line.stream, request).await.unwrap().status(), 200);
+        assert_eq!(exchange::ask(line.stream, request).await.unwrap().status(), 200);
     };
     let both = futures::future::join(other, client);
     tokio::time::timeout(Duration::from_secs(20), both).await.expect("it hangs").0

@@ -159,7 +159,7 @@ fn request(method: Method, headers: &HeaderMap, body: Bytes) -> Request<Full<Byt
 }
 
 fn secret(text: &str) -> Result<HeaderValue, BuildError> {
-    let mut value = HeaderValue::from_bytes(text.as_bytes())
+    let mut value = HeaderValue::from_str(text)
         .map_err(|_| BuildError::Header("the auth token cannot stand in a header".into()))?;
     value.set_sensitive(true);
     Ok(value)
