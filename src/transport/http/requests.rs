@@ -35,7 +35,7 @@ const AGE: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 /// Dropped, it ends its connection, and with it what is under way.
 pub(crate) struct Requests {
     http: Http,
-    kept: Option<Kept>,
+    kept: Option<Box<Kept>>,
 }
 
 /// What an answer may take.
@@ -92,7 +92,7 @@ impl Requests {
     /// None if nothing was written; the request is still there then.
     async fn over(
         &mut self,
-        mut kept: Kept,
+        mut kept: Box<Kept>,
         url: &Uri,
         request: &mut Option<Request<Full<Bytes>>>,
         limits: Limits,
@@ -122,7 +122,7 @@ impl Requests {
     }
 }
 
-async fn connect(http: &Http, url: &Uri) -> Result<Kept, ConnectError> {
+async fn connect(http: &Http, url: &Uri) -> Result<Box<Kept>, ConnectError> {
     let line = http.connect_for_requests(url).await?;
     Kept::new(line).await.map_err(|error| failed(&Target::of(url), error))
 }
@@ -133,16 +133,16 @@ fn after(time: Duration) -> Instant {
 }
 
 impl Kept {
-    async fn new(Line { stream, form }: Line) -> Result<Self, hyper::Error> {
+    async fn new(Line { stream, form }: Line) -> Result<Box<Self>, hyper::Error> {
         // How much may come in all is a matter of each answer.
         let io = TokioIo::new(Bounded::new(stream, usize::MAX, TURN));
         let mut builder = http1::Builder::new();
         let (requests, connection) = builder.max_headers(MAX_HEADERS).handshake(io).await?;
-        Ok(Kept { requests, work: Work { connection, done: false }, form, since: Instant::now() })
+        Ok(Box::new(Kept { requests, work: Work { connection, done: false }, form, since: Instant::now() }))
     }
 
     /// If it can take another request, as far as is known.
-    async fn alive(mut self) -> Option<Self> {
+    async fn alive(mut self: Box<Self>) -> Option<Box<Self>> {
         if self.since.elapsed() >= KEPT {
             return None;
         }
