@@ -28,7 +28,7 @@ use crate::{
 /// some of them after a minute.
 const KEPT: Duration = Duration::from_secs(30);
 /// So much is read before others have their turn.
-const TURN: usize = 64 * 1024;
+const TURN: usize = 16 * 1024;
 /// What stands for ever, where a time is too long to be told.
 const AGE: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
