@@ -3,6 +3,8 @@
 //! `cargo bench` prints them all, `cargo bench -- receive trips` those of two sections. Both sides talk to the same
 //! server, on a thread and, where there are enough, a core of its own. What is compared is run in turns, and the median
 //! of the rounds counts. Memory is read from `/proc`, on Linux only.
+//!
+//! `cargo bench -- soak` measures nothing: for two minutes, or so many seconds, it does all it can to break the client.
 
 mod calm;
 mod idle;
@@ -13,6 +15,7 @@ mod receive;
 mod scale;
 mod server;
 mod session;
+mod soak;
 mod trips;
 
 use phoenix_streams::Http;
@@ -32,6 +35,10 @@ fn main() {
     let words: Vec<_> = arguments.iter().map(String::as_str).collect();
     if let ["inside", name, rest @ ..] = &*words {
         return inside(name, rest);
+    }
+    // By itself alone: it takes its time.
+    if let ["soak", rest @ ..] = &*words {
+        return soak::run(rest);
     }
     for word in &words {
         assert!(

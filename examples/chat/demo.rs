@@ -3,7 +3,9 @@
 use std::{error::Error, future::ready, time::Duration};
 
 use futures::{Stream, StreamExt};
-use phoenix_streams::{Backoff, Channel, ChannelStatus, Push, Reply, Socket, Status, json, testing::Server};
+use phoenix_streams::{
+    Backoff, BoxTransport, Channel, ChannelStatus, Push, Reply, Socket, Status, json, testing::Server,
+};
 use serde::Deserialize;
 
 use crate::Said;
@@ -15,12 +17,12 @@ struct Welcome {
     motd: String,
 }
 
-pub(crate) async fn run() -> Outcome<()> {
+pub(crate) async fn run(transport: BoxTransport) -> Outcome<()> {
     let server = server().await?;
     println!("   -- a server listens on loopback --");
 
-    let (ann_socket, ann) = enter(&server, "ann").await?;
-    let (bob_socket, bob) = enter(&server, "bob").await?;
+    let (ann_socket, ann) = enter(&server, &transport, "ann").await?;
+    let (bob_socket, bob) = enter(&server, &transport, "bob").await?;
     let mut ann_hears = others(&ann, "ann");
     let mut bob_hears = others(&bob, "bob");
 
@@ -57,8 +59,7 @@ pub(crate) async fn run() -> Outcome<()> {
 
     ann.leave().await?;
     println!(" ann leaves {}", ann.topic());
-    ann_socket.close().await;
-    bob_socket.close().await;
+    tokio::join!(ann_socket.close(), bob_socket.close());
     println!("   -- all is closed --");
     Ok(())
 }
@@ -86,11 +87,12 @@ async fn server() -> std::io::Result<Server> {
         .await
 }
 
-async fn enter(server: &Server, name: &str) -> Outcome<(Socket, Channel)> {
+async fn enter(server: &Server, transport: &BoxTransport, name: &str) -> Outcome<(Socket, Channel)> {
     // By default the first attempt comes after 10 ms, which is too soon to be seen.
     let unhurried = Backoff::steps([Duration::from_millis(500)]);
     let params = json!({ "name": name });
-    let socket = Socket::builder(server.url()).params(params).reconnect(unhurried).connect().await?;
+    let builder = Socket::builder(server.url()).transport(transport.clone()).params(params);
+    let socket = builder.reconnect(unhurried).connect().await?;
     let room = socket.channel("room:lobby");
     let welcome: Welcome = room.join(json!({ "name": name })).await?.json()?;
     println!("{name:>4} joins  {}: {:?}", room.topic(), welcome.motd);

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use futures::{StreamExt, stream::FuturesUnordered};
-use phoenix_streams::{ChannelStatus, EventError, JoinError, NotJoined, PushError, Socket, Status, json};
+use phoenix_streams::{BoxTransport, ChannelStatus, EventError, JoinError, NotJoined, PushError, Socket, Status, json};
 use tokio::io::{AsyncBufReadExt, BufReader, stdin};
 use tokio_stream::wrappers::LinesStream;
 
 use crate::Said;
 
-pub(crate) async fn run(url: &str, topic: &str, name: &str) -> Result<(), String> {
-    let socket = Socket::builder(url).start().map_err(|error| error.to_string())?;
+pub(crate) async fn run(url: &str, transport: BoxTransport, topic: &str, name: &str) -> Result<(), String> {
+    let socket = Socket::builder(url).transport(transport).start().map_err(|error| error.to_string())?;
     let mut status = socket.status();
     // A socket would go on trying; a person who mistyped a host wants to know at once.
     match status.wait_for(|status| !matches!(status, Status::Idle | Status::Connecting { .. })).await {

@@ -94,7 +94,6 @@ impl WindDown {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    #[cfg(feature = "long-poll")]
     pub(crate) fn has_begun(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }

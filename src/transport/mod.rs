@@ -18,9 +18,7 @@ use bytes::Bytes;
 
 pub(crate) use backchannel::Backchannel;
 pub use connection::Connection;
-pub(crate) use connection::Traits;
-#[cfg(feature = "long-poll")]
-pub(crate) use connection::WindDown;
+pub(crate) use connection::{Traits, WindDown};
 pub use dial::Dial;
 pub(crate) use dial::{Answers, Asks, Renewed, SocketSide};
 pub use fallback::{FallbackStore, Or};

@@ -12,7 +12,11 @@ use std::{
     },
 };
 
-use futures::{FutureExt, StreamExt, future::ready, stream};
+use futures::{
+    FutureExt, StreamExt,
+    future::{join_all, ready},
+    stream,
+};
 use phoenix_streams::{
     Builder, ConnectError, LongPoll, Or, PushError, Socket, Status, SwitchReason, Telemetry, Transport, WebSocket,
     http::HeaderMap,
@@ -259,6 +263,22 @@ async fn pushes_meanwhile_are_settled_once_and_arrive_at_most_once() {
     assert_eq!(socket.stats().pending_pushes, 0);
     in_time(socket.close()).await;
     assert_eq!(words(&log.until("closed").await), ["closed"]);
+}
+
+/// It goes over by its own choice, and so for nothing that was answered at once.
+#[tokio::test]
+async fn a_burst_of_pushes_on_the_way_back_costs_none_of_them() {
+    let server = rooms().start().await.unwrap();
+    let (socket, mut log) = fallen(&server, builder(&server, transport())).await;
+    let room = socket.channel("room:1");
+    in_time(room.join(())).await.unwrap();
+    log.until("joined").await;
+    server.behave();
+    log.until("heals").await;
+    let outcomes = in_time(join_all((0..300).map(|n| room.push("shout", json!({ "n": n }))))).await;
+    let failed: Vec<_> = outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).collect();
+    assert!(failed.is_empty(), "{} of 300: {:?}", failed.len(), failed[0]);
+    in_time(socket.close()).await;
 }
 
 // F-6, F-12

@@ -2,6 +2,7 @@
 
 mod bed;
 mod ends;
+mod failing;
 mod faults;
 mod hostile;
 mod keeping;

@@ -165,6 +165,11 @@ impl Scripted {
         }
     }
 
+    /// What is seen within this time, if anything is.
+    pub(crate) async fn sees_within(&mut self, time: Duration) -> Option<Seen> {
+        timeout(time, self.sees()).await.ok()
+    }
+
     /// The next request of this kind. What comes before it is kept for those who ask for it.
     pub(crate) async fn asked(&mut self, kind: Kind) -> Request {
         let mut passed = VecDeque::new();

@@ -1,5 +1,7 @@
 //! Over real networks, all of them on loopback: TLS with certificates made here, and proxies.
 
+#[path = "../support/alone.rs"]
+mod alone;
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod certificates;
 mod connect_proxy;
@@ -17,6 +19,7 @@ mod tls;
 
 use std::{net::SocketAddr, time::Duration};
 
+use alone::alone;
 use phoenix_streams::{Backoff, Builder, ConnectError, Http, Socket, json, testing::Server};
 
 /// A server with one channel, whose replies say that it was reached.
@@ -40,22 +43,4 @@ async fn attempt(url: &str, http: &Http) -> Result<Socket, ConnectError> {
 
 fn once(builder: Builder) -> Builder {
     builder.reconnect(Backoff::steps([Duration::ZERO]).limit(0))
-}
-
-/// Runs the rest of a test in a process of its own, with these variables.
-///
-/// Whether this is that process.
-fn alone(test: &str, variables: &[(&str, &str)]) -> bool {
-    if std::env::var("TEST_ALONE").is_ok_and(|alone| alone == test) {
-        return true;
-    }
-    let out = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test])
-        .env("TEST_ALONE", test)
-        .envs(variables.iter().copied())
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&out.stdout);
-    assert!(out.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&out.stderr));
-    false
 }

@@ -1,6 +1,7 @@
 //! Programs that people would write with the crate. That they compile, and that what they do can be spawned, is most of
-//! what they show; some run as well.
+//! what they show; some run as well, here or over each transport in `both`.
 
+#[expect(dead_code, reason = "it runs in `both`")]
 mod p01_block;
 mod p02_repl;
 #[expect(dead_code, reason = "a struct holds what keeps it alive")]
@@ -14,6 +15,7 @@ mod p08_iced;
 mod p09_leptos;
 mod p10_axum;
 mod p12_transport;
+#[expect(dead_code, reason = "it runs in `both` as well")]
 mod p13_tests;
 mod p14_shutdown;
 mod p16_conveniences;
@@ -51,28 +53,6 @@ fn all_can_be_spawned() {
     spawnable(p12_transport::main());
     spawnable(p14_shutdown::main());
     spawnable(p16_conveniences::main());
-}
-
-#[tokio::test]
-async fn the_block_runs() {
-    let server = Server::builder()
-        .auth_token(true)
-        .join("room:*", |_, params| async move {
-            match params.json::<serde_json::Value>() {
-                Ok(params) if params["nick"] == "ann" => Ok(json!({ "motd": "welcome" })),
-                _ => Err(json!({ "reason": "who are you?" })),
-            }
-        })
-        .on("room:*", "shout", |peer, said| async move {
-            peer.broadcast("shout", said);
-            Ok(json!({}))
-        })
-        .on("room:*", "typing", |_, _| async { Ok(json!({})) })
-        .on("room:*", "cursor", |_, _| async { Ok(json!({})) })
-        .start()
-        .await
-        .unwrap();
-    p01_block::main(server.url()).await.unwrap();
 }
 
 /// A socket by this transport, which joins and pushes so many times; what the server saw of its headers.
@@ -122,11 +102,6 @@ async fn a_serializer_of_ones_own_packs_what_it_sends() {
     let Some(Frame::Binary(packed)) = server.recv_frame().await else { panic!("it is not binary") };
     let packed: Value = serde_json::from_slice(&packed).unwrap();
     assert_eq!([&packed[2], &packed[3], &packed[4]], [&json!("room:1"), &json!("phx_join"), &json!({ "a": 1 })]);
-}
-
-#[tokio::test]
-async fn an_application_is_tested_with_the_server() {
-    p13_tests::with_server().await.unwrap();
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
-use phoenix_streams::{LongPoll, Socket, WebSocket, json};
+use phoenix_streams::{LongPoll, Socket, Transport, json};
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize, Clone, Debug)]
@@ -40,7 +40,7 @@ async fn fetch_token() -> Result<String, NoToken> {
     Ok("t".into())
 }
 
-pub(crate) async fn main(url: &str) -> Result<(), Box<dyn std::error::Error>> {
+pub(crate) async fn main(url: &str, transport: impl Transport) -> Result<(), Box<dyn std::error::Error>> {
     let shout = Shout { body: "hi".into() };
     let moves = futures::stream::iter([Move { x: 0., y: 0. }, Move { x: 1., y: 2. }]);
 
@@ -48,7 +48,7 @@ pub(crate) async fn main(url: &str) -> Result<(), Box<dyn std::error::Error>> {
         .params(json!({ "user_id": 7 }))
         .auth_token_with(|| async { Ok(fetch_token().await?) })
         .header("x-app", "demo")
-        .transport(WebSocket::default().or(LongPoll::default()))
+        .transport(transport)
         .connect()
         .await?;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::StreamExt;
-use phoenix_streams::{Channel, PushError, Socket, json, testing::Server, transport::memory};
+use phoenix_streams::{Channel, PushError, Socket, Transport, json, testing::ServerBuilder, transport::memory};
 use serde::Deserialize;
 
 /// The application under test.
@@ -16,8 +16,8 @@ struct Hello {
     text: String,
 }
 
-pub(crate) async fn with_server() -> anyhow::Result<()> {
-    let server = Server::builder()
+pub(crate) async fn with_server(server: ServerBuilder, transport: impl Transport) -> anyhow::Result<()> {
+    let server = server
         .join("room:*", |_peer, params| async move {
             match params.json::<serde_json::Value>() {
                 Ok(p) if p["nick"].is_string() => Ok(json!({ "motd": "hi" })),
@@ -30,7 +30,7 @@ pub(crate) async fn with_server() -> anyhow::Result<()> {
         })
         .start()
         .await?;
-    let socket = Socket::builder(server.url()).connect().await?;
+    let socket = Socket::builder(server.url()).transport(transport).connect().await?;
     let room = socket.channel("room:1");
     let mut greeted = room.events("greeted");
     room.join(json!({ "nick": "ann" })).await?;

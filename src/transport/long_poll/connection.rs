@@ -23,7 +23,8 @@ use crate::{
     transport::{Frame, Http, WindDown, http::Requests},
 };
 
-/// How long what was sent before a goodbye may take to be acknowledged.
+/// How long what was sent before a goodbye may take to be acknowledged; and how long the open poll may go on where a post
+/// has failed, since the server may have handed over messages to it.
 const PATIENCE: Duration = Duration::from_millis(1_500);
 
 pub(super) struct Open {
@@ -34,12 +35,15 @@ pub(super) struct Open {
     post: Post,
     /// Nothing more is to be sent, and what was has so long.
     closing: Option<Pin<Box<Sleep>>>,
+    /// A post has failed by this cause, which is told once the open poll has brought what it brings.
+    failing: Option<(ConnectError, Pin<Box<Sleep>>)>,
+    wind_down: WindDown,
     ended: bool,
 }
 
 enum Post {
-    Idle(Requests),
-    Busy(BoxFuture<'static, (Requests, Result<(), ConnectError>)>),
+    Idle(Box<Requests>),
+    Busy(BoxFuture<'static, (Box<Requests>, Result<(), ConnectError>)>),
     /// One has failed.
     Failed,
 }
@@ -53,11 +57,13 @@ impl Open {
         wind_down: WindDown,
     ) -> Self {
         Open {
-            polls: Box::pin(polls(requests, session.clone(), wind_down)),
+            polls: Box::pin(polls(requests, session.clone(), wind_down.clone())),
             session,
             batches: Batches::new(options.max_batch_size),
-            post: Post::Idle(Requests::new(http)),
+            post: Post::Idle(Box::new(Requests::new(http))),
             closing: None,
+            failing: None,
+            wind_down,
             ended: false,
         }
     }
@@ -72,8 +78,30 @@ impl Open {
         self.closing.as_mut().is_some_and(|patience| flushed || patience.as_mut().poll(cx).is_ready())
     }
 
+    /// A post has failed. Whoever says goodbye does not wait for more than that.
+    fn fail(&mut self, cause: ConnectError, cx: &Context<'_>) -> Poll<Result<(), ConnectError>> {
+        if self.closing.is_some() {
+            return Poll::Ready(Err(cause));
+        }
+        self.wind_down.begin();
+        self.failing = Some((cause, Box::pin(sleep(PATIENCE))));
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// The cause by which a post has failed, once the open poll has had its time.
+    fn poll_failed(&mut self, cx: &mut Context<'_>) -> Poll<ConnectError> {
+        match &mut self.failing {
+            Some((cause, patience)) => patience.as_mut().poll(cx).map(|()| cause.clone()),
+            None => Poll::Pending,
+        }
+    }
+
     /// Posts what waits, one request after the other; ready once all is acknowledged.
     fn poll_posts(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        if self.failing.is_some() {
+            return self.poll_failed(cx).map(Err);
+        }
         loop {
             let (requests, outcome) = match &mut self.post {
                 Post::Busy(post) => ready!(post.as_mut().poll(cx)),
@@ -92,7 +120,7 @@ impl Open {
                 Ok(()) => Post::Idle(requests),
                 Err(cause) => {
                     self.post = Post::Failed;
-                    return Poll::Ready(Err(cause));
+                    return self.fail(cause, cx);
                 }
             };
         }
@@ -100,8 +128,14 @@ impl Open {
 }
 
 /// One post; and the connection it went over, for the next.
-async fn post(mut requests: Requests, session: Arc<Session>, batch: Batch) -> (Requests, Result<(), ConnectError>) {
+async fn post(
+    mut requests: Box<Requests>,
+    session: Arc<Session>,
+    batch: Batch,
+) -> (Box<Requests>, Result<(), ConnectError>) {
+    session.posts.begin();
     let posted = acknowledged(&mut requests, &session, batch).await;
+    session.posts.end();
     (requests, posted)
 }
 
@@ -123,9 +157,16 @@ impl Stream for Open {
             self.ended = true;
             return Poll::Ready(None);
         }
-        let item = ready!(self.polls.as_mut().poll_next(cx));
+        let item = match self.polls.as_mut().poll_next(cx) {
+            Poll::Ready(item) => item,
+            Poll::Pending => Some(Err(ready!(self.poll_failed(cx)))),
+        };
         self.ended = !matches!(item, Some(Ok(_)));
-        Poll::Ready(item)
+        // The first that went wrong is the cause.
+        match &self.failing {
+            Some((cause, _)) if self.ended => Poll::Ready(Some(Err(cause.clone()))),
+            _ => Poll::Ready(item),
+        }
     }
 }
 

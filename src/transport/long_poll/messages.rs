@@ -58,9 +58,14 @@ impl Messages {
         }
         if let Some(len) = unescape(&self.left, &mut self.buffer) {
             self.left.advance(len);
-            return Some(self.buffer.split().freeze());
+            let message = self.buffer.split().freeze();
+            if message.len() > BUFFER {
+                // What came behind it in there would keep it from being freed.
+                self.buffer = BytesMut::new();
+            }
+            return Some(message);
         }
-        self.buffer.clear();
+        self.buffer = BytesMut::new();
         let mut parsed = serde_json::Deserializer::from_slice(&self.left).into_iter::<String>();
         let message = parsed.next()?.ok()?;
         let len = parsed.byte_offset();

@@ -5,6 +5,7 @@ mod batches;
 mod connection;
 mod messages;
 mod polls;
+mod posts;
 mod session;
 #[cfg(test)]
 mod tests;

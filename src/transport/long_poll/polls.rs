@@ -1,6 +1,6 @@
 //! The polls: one is always at the server, and the next goes out before the messages of the last are handed on.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_stream::try_stream;
 use futures::{
@@ -14,17 +14,24 @@ use super::{
 };
 use crate::{
     error::ConnectError,
+    runtime::Instant,
     transport::{Frame, WindDown, http::Requests},
 };
 
-/// Ends after an answer once it is told to wind down.
+/// How long it may go on, once it is told to wind down, because something is always being sent.
+const WINDING_DOWN: Duration = Duration::from_secs(10);
+
+/// Once it is told to wind down it ends after an answer: to a poll that went out after all that was sent, so that what is
+/// answered at once is not lost.
 pub(super) fn polls(
     requests: Requests,
     session: Arc<Session>,
     wind_down: WindDown,
 ) -> impl Stream<Item = Result<Frame, ConnectError>> + Send {
     try_stream! {
+        let mut posts = session.posts.settled();
         let mut next = Box::pin(maybe_done(poll(requests, session.clone())));
+        let mut winding_down = None;
         loop {
             next.as_mut().await;
             let Some((requests, answered)) = next.as_mut().take_output() else { break };
@@ -32,8 +39,14 @@ pub(super) fn polls(
             if let Some(token) = answered.token {
                 session.renew(token)?;
             }
-            let last = wind_down.has_begun();
+            if wind_down.has_begun() {
+                winding_down.get_or_insert_with(Instant::now);
+            }
+            let last = winding_down.is_some_and(|since| {
+                (posts.is_some() && posts == session.posts.settled()) || since.elapsed() >= WINDING_DOWN
+            });
             if !last {
+                posts = session.posts.settled();
                 next.set(maybe_done(poll(requests, session.clone())));
                 // It is on its way before anyone takes the time to look at what has come.
                 poll_immediate(next.as_mut()).await;

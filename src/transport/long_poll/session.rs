@@ -16,6 +16,7 @@ use super::{
     LongPoll,
     answer::{Answered, read},
     batches::Batch,
+    posts::Posts,
 };
 use crate::{
     endpoint,
@@ -42,6 +43,7 @@ pub(super) struct Session {
     token_in_url: bool,
     token: Mutex<Arc<str>>,
     limits: Limits,
+    pub(super) posts: Posts,
 }
 
 impl Session {
@@ -70,6 +72,7 @@ impl Session {
             token_in_url: options.token_in_url,
             token: Mutex::new(token),
             limits,
+            posts: Posts::default(),
         };
         Ok((session, requests))
     }

@@ -26,7 +26,7 @@ async fn connected() -> (Requests, DuplexStream) {
     let (ours, theirs) = duplex(4 * 1024);
     let line = Line { stream: Box::new(ours), form: Form::Origin };
     let kept = Kept::new(line).await.unwrap();
-    (Requests { http: Http::default().no_proxy(), kept: Some(kept) }, theirs)
+    (Requests { http: Http::default().no_proxy(), kept: Some(Box::new(kept)) }, theirs)
 }
 
 /// `.invalid` is nowhere.

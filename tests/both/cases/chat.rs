@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures::StreamExt;
-use phoenix_streams::{Socket, Telemetry, json, testing::Server};
+use phoenix_streams::{Telemetry, json, testing::Server};
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
@@ -15,7 +15,9 @@ use tokio::{
     time::timeout,
 };
 
-const BUILT: &str = "`cargo test` builds the example; before `--test chat` alone, `cargo build --example chat`";
+use super::{CHAT, CLOSED, server_of_short_polls, socket};
+
+const BUILT: &str = "`cargo test` builds the example; before `--test both` alone, `cargo build --example chat`";
 const AT_MOST: Duration = Duration::from_secs(20);
 
 /// The example that cargo has built beside this test.
@@ -23,7 +25,7 @@ fn chat(args: &[&str]) -> Command {
     let this = std::env::current_exe().unwrap();
     let target: PathBuf = this.ancestors().nth(2).unwrap().into();
     let mut command = Command::new(target.join("examples/chat").with_extension(std::env::consts::EXE_EXTENSION));
-    command.args(args).stdin(Stdio::null()).kill_on_drop(true);
+    command.args(CHAT).args(args).stdin(Stdio::null()).kill_on_drop(true);
     command
 }
 
@@ -48,7 +50,7 @@ async fn complaint(args: &[&str]) -> String {
 }
 
 async fn server() -> Server {
-    Server::builder()
+    server_of_short_polls()
         .join("room:*", |_, params| async move {
             match params.json::<Value>() {
                 Ok(params) if params["name"] != "eve" => Ok(json!({})),
@@ -139,7 +141,7 @@ async fn without_a_url_two_clients_meet_and_survive_a_cut() {
 #[tokio::test]
 async fn lines_are_pushed_and_those_of_others_shown() {
     let server = server().await;
-    let bob = Socket::builder(server.url()).connect().await.unwrap();
+    let bob = socket(server.url()).connect().await.unwrap();
     let room = bob.channel("room:den");
     let mut heard = room.events_as::<Value>("new_msg");
     room.join(json!({ "name": "bob" })).await.unwrap();
@@ -159,9 +161,12 @@ async fn lines_are_pushed_and_those_of_others_shown() {
 
     let mut log = bob.telemetry();
     server.close_all(1012);
+    // The status is the present one: who is late may find that all is well again.
     let line = ann.line().await.unwrap();
-    assert!(line.starts_with("* the server closed the connection with code 1012; trying again in 0."), "{line}");
-    ann.shows("* back in room:den").await;
+    if line != "* back in room:den" {
+        assert!(line.starts_with(&format!("* {CLOSED}; trying again in 0.")), "{line}");
+        ann.shows("* back in room:den").await;
+    }
     // Bob has to be back too, to hear what is said.
     while !matches!(in_time(log.next()).await, Some(Ok(Telemetry::Joined { .. }))) {}
     ann.type_line("still here").await;
@@ -173,9 +178,6 @@ async fn lines_are_pushed_and_those_of_others_shown() {
     assert_eq!(code, Some(0));
     assert!(rest.ends_with(&["left room:den".to_owned()]), "{rest:?}");
     while in_time(heard.next()).await.unwrap().unwrap()["body"] != "bye" {}
-    drop((room, heard));
-    bob.close().await;
-    server.wait_for_connections(0).await;
 }
 
 #[tokio::test]
@@ -201,7 +203,7 @@ async fn what_cannot_be_is_told_in_one_sentence() {
 
     let bad = complaint(&["localhost"]).await;
     assert!(bad.starts_with("the endpoint URL cannot be used: "), "{bad}");
-    assert_eq!(complaint(&["--help"]).await, "usage: chat [ws://host:4000/socket [topic [name]]]");
+    assert_eq!(complaint(&["--help"]).await, "usage: chat [--long-poll] [ws://host:4000/socket [topic [name]]]");
 }
 
 #[tokio::test]
@@ -212,8 +214,6 @@ async fn it_ends_when_the_server_does_though_a_line_could_still_be_typed() {
     ann.shows("joined room:den; what you type is sent, Ctrl-D leaves").await;
     server.refuse_next(403, 1);
     server.close_all(1012);
-    let line = ann.line().await.unwrap();
-    assert!(line.starts_with("* the server closed the connection with code 1012"), "{line}");
     let Terminal { mut child, keyboard: _open, .. } = ann;
     assert_eq!(in_time(child.wait()).await.unwrap().code(), Some(1));
 }

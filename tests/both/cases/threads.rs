@@ -1,7 +1,9 @@
 //! What only happens with handles on one thread and the driver on another.
 
 use futures::{FutureExt, StreamExt};
-use phoenix_streams::{NotSent, PushError, Socket, Status, json, testing::Server};
+use phoenix_streams::{NotSent, PushError, Status, json, testing::Server};
+
+use super::socket;
 
 async fn server() -> Server {
     let server = Server::builder().max_channels(usize::MAX).join("room:*", |_, _| async { Ok(json!({})) }).on(
@@ -18,7 +20,7 @@ fn a_push_never_overtakes_the_join_before_it() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let server = server().await;
-        let socket = Socket::builder(server.url()).connect().await.unwrap();
+        let socket = socket(server.url()).connect().await.unwrap();
         for number in 0..300 {
             let room = socket.channel(format!("room:{number}"));
             let alone = room.push("add", ()).await;
@@ -38,7 +40,7 @@ fn a_push_never_overtakes_the_join_before_it() {
 #[tokio::test]
 async fn a_loop_over_present_values_gives_way() {
     let server = server().await;
-    let socket = Socket::builder(server.url()).connect().await.unwrap();
+    let socket = socket(server.url()).connect().await.unwrap();
     let spinning = async {
         while let Some(status) = socket.status().next().await {
             assert!(matches!(status, Status::Connected { .. }));

@@ -3,7 +3,6 @@
 use std::{
     cell::Cell,
     io,
-    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -11,59 +10,31 @@ use base64::Engine;
 use futures::StreamExt;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use phoenix_streams::{
-    Backoff, BoxError, BuildError, Builder, ConnectError, Socket, Status, Stop, V2, WebSocket, json,
+    Backoff, BoxError, Builder, ConnectError, Status, Stop, V2, json,
     serializer::{Envelope, Serializer},
-    testing::{ConnectInfo, Fault, Refuse, Server, ServerBuilder},
+    testing::{Fault, Refuse, Server},
     transport::Frame,
 };
 use serde::Serialize;
 use serde_json::Value;
 
-/// What clients connected with, in order.
-#[derive(Clone, Default)]
-struct Seen(Arc<Mutex<Vec<ConnectInfo>>>);
-
-impl Seen {
-    fn all(&self) -> Vec<ConnectInfo> {
-        self.0.lock().unwrap().clone()
-    }
-
-    fn last(&self) -> ConnectInfo {
-        self.all().pop().unwrap()
-    }
-}
-
-async fn start(describe: impl FnOnce(ServerBuilder) -> ServerBuilder) -> (Server, Seen) {
-    let seen = Seen::default();
-    let note = seen.clone();
-    let builder = Server::builder().auth_token(true).connect(move |connect| {
-        note.0.lock().unwrap().push(connect);
-        async { Ok(()) }
-    });
-    (describe(builder).start().await.unwrap(), seen)
-}
+use super::{
+    PATH,
+    seen::{Seen, start},
+    serving_at, socket, transport, transport_at, waits_for,
+};
 
 async fn server() -> (Server, Seen) {
     start(|builder| builder).await
 }
 
 fn quickly(url: &str) -> Builder {
-    Socket::builder(url).reconnect(Backoff::steps([Duration::from_millis(1)]))
+    socket(url).reconnect(Backoff::steps([Duration::from_millis(1)]))
 }
 
 async fn failure(builder: Builder) -> ConnectError {
     builder.connect().await.unwrap_err()
 }
-
-async fn waits_for(socket: &Socket) -> (Duration, Arc<ConnectError>) {
-    match socket.status().wait_for(|status| matches!(status, Status::Waiting { .. })).await {
-        Some(Status::Waiting { delay, cause, .. }) => (delay, cause),
-        other => panic!("{other:?}"),
-    }
-}
-
-/// Any other kind of secret, spelled so that it is found wherever it slips through.
-const SECRET: &str = "hunter2";
 
 // U-8, U-9, U-12, N-17, DEV-2
 #[tokio::test]
@@ -98,7 +69,7 @@ async fn params_arrive_as_plug_reads_them() {
         blank: "",
         vsn: "9.9.9",
     };
-    let _socket = Socket::builder(server.url()).params(&params).connect().await.unwrap();
+    let _socket = socket(server.url()).params(&params).connect().await.unwrap();
     let expected = json!({
         "user": { "id": "18446744073709551615", "name": "zoë [a&b=c] +%" },
         "tags": ["x", "y y"],
@@ -116,10 +87,17 @@ async fn params_arrive_as_plug_reads_them() {
 async fn what_was_not_asked_for_is_not_sent() {
     let (server, seen) = server().await;
     for params in [json!(null), json!({}), json!({ "a": [] })] {
-        let _socket = Socket::builder(server.url()).params(params).connect().await.unwrap();
+        let _socket = socket(server.url()).params(params).connect().await.unwrap();
         let connect = seen.last();
-        assert_eq!(connect.uri().to_string(), "/socket/websocket?vsn=2.0.0");
-        for unasked in ["origin", "cookie", "authorization", "sec-websocket-protocol", "sec-websocket-extensions"] {
+        assert_eq!(connect.uri().to_string(), format!("/socket/{PATH}?vsn=2.0.0"));
+        for unasked in [
+            "origin",
+            "cookie",
+            "authorization",
+            "sec-websocket-protocol",
+            "sec-websocket-extensions",
+            "x-phoenix-authtoken",
+        ] {
             assert!(!connect.headers().contains_key(unasked), "{unasked}");
         }
         assert_eq!(connect.auth_token(), None);
@@ -141,24 +119,25 @@ async fn an_endpoint_may_be_written_in_many_ways() {
         (named, ""),
         (format!("{bare}/"), ""),
         (format!("{bare}/websocket"), ""),
-        (format!("{bare}/websocket/?from=url"), "from=url&"),
+        (format!("{bare}/longpoll"), ""),
+        (format!("{bare}/{PATH}/?from=url"), "from=url&"),
         (format!("{bare}?from=url&vsn=1.0.0"), "from=url&"),
     ] {
-        let _socket = Socket::builder(&url).params(json!({ "b": 1 })).connect().await.unwrap();
-        assert_eq!(seen.last().uri().to_string(), format!("/socket/websocket?{query}b=1&vsn=2.0.0"), "{url}");
+        let _socket = socket(&url).params(json!({ "b": 1 })).connect().await.unwrap();
+        assert_eq!(seen.last().uri().to_string(), format!("/socket/{PATH}?{query}b=1&vsn=2.0.0"), "{url}");
     }
 }
 
 // U-1, U-17
 #[tokio::test]
 async fn an_endpoint_may_be_given_in_parts() {
-    let (server, seen) = start(|builder| builder.mount("/live/chat").websocket_path("/ws")).await;
+    let (server, seen) = start(|builder| serving_at(builder.mount("/live/chat"), "/ws")).await;
     let port = server.url().rsplit(':').next().unwrap().split('/').next().unwrap().parse().unwrap();
-    let parts = || Builder::local().host("127.0.0.1").port(port).path("/live/chat");
-    let socket = parts().transport(WebSocket::default().path("/ws")).connect().await.unwrap();
+    let parts = || Builder::local().transport(transport()).host("127.0.0.1").port(port).path("/live/chat");
+    let socket = parts().transport(transport_at("/ws")).connect().await.unwrap();
     assert_eq!(seen.last().uri().path(), "/live/chat/ws");
     drop(socket);
-    let socket = parts().path("live/chat/").transport(WebSocket::default().path("ws")).connect().await.unwrap();
+    let socket = parts().path("live/chat/").transport(transport_at("ws")).connect().await.unwrap();
     assert_eq!(seen.last().uri().path(), "/live/chat/ws");
     drop(socket);
 
@@ -180,7 +159,7 @@ async fn headers_arrive_and_the_later_of_a_name_holds() {
     let (server, seen) = server().await;
     let url = server.url().replacen("ws://", "ws://ann:p%40ss@", 1);
     let name = String::from("x-b");
-    let _socket = Socket::builder(url)
+    let _socket = socket(url)
         .header("x-a", "first")
         .header("X-A", "second")
         .header(header::COOKIE, HeaderValue::from_static("a=b; c=d"))
@@ -207,30 +186,16 @@ async fn headers_arrive_and_the_later_of_a_name_holds() {
     assert_eq!(all("authorization"), [format!("Basic {basic}")]);
 }
 
-// A-3, A-4, A-6, A-11, DEV-4
+// A-3, A-4, A-11, DEV-4
 #[tokio::test]
 async fn a_token_arrives_and_not_in_the_url() {
     let (server, seen) = server().await;
-    for (token, offered) in [
-        ("1234", "phoenix, base64url.bearer.phx.MTIzNA"),
-        ("???>>>", "phoenix, base64url.bearer.phx.Pz8/Pj4+"),
-        ("zoë \u{1f980}", "phoenix, base64url.bearer.phx.em/DqyDwn6aA"),
-    ] {
-        let _socket = Socket::builder(server.url()).auth_token(token).connect().await.unwrap();
+    for token in ["1234", "???>>>", "zoë \u{1f980}"] {
+        let _socket = socket(server.url()).auth_token(token).connect().await.unwrap();
         let connect = seen.last();
         assert_eq!(connect.auth_token(), Some(token));
-        assert_eq!(connect.headers()["sec-websocket-protocol"], offered);
-        assert_eq!(connect.uri().to_string(), "/socket/websocket?vsn=2.0.0");
+        assert_eq!(connect.uri().to_string(), format!("/socket/{PATH}?vsn=2.0.0"));
     }
-}
-
-// N-18, A-8
-#[tokio::test]
-async fn a_token_that_the_server_does_not_take_stops_the_socket_and_says_what_to_do() {
-    let (server, _seen) = start(|builder| builder.auth_token(false)).await;
-    let error = failure(Socket::builder(server.url()).auth_token(SECRET)).await;
-    assert!(matches!(error, ConnectError::SubprotocolUnanswered), "{error:?}");
-    assert!(error.to_string().contains("auth_token: true") && !error.to_string().contains(SECRET), "{error}");
 }
 
 // U-4, S-34, A-2, T-24, DEV-22
@@ -280,7 +245,7 @@ async fn closures_are_asked_before_every_attempt() {
 async fn a_closure_that_fails_is_a_failed_attempt_and_tried_again() {
     let (server, seen) = server().await;
     let mut attempt = 0;
-    let socket = quickly(server.url())
+    let _socket = quickly(server.url())
         .params_with(move || {
             attempt += 1;
             async move {
@@ -296,7 +261,6 @@ async fn a_closure_that_fails_is_a_failed_attempt_and_tried_again() {
         .unwrap();
     assert_eq!(seen.all().len(), 1);
     assert_eq!(seen.last().params()["attempt"], "3");
-    socket.close().await;
 }
 
 #[tokio::test]
@@ -308,20 +272,6 @@ async fn a_closure_that_says_stop_ends_the_attempts_with_its_own_error() {
     assert_eq!(source.downcast_ref::<io::Error>().unwrap().to_string(), "logged out");
     assert!(error.to_string().contains("logged out"));
     assert!(seen.all().is_empty());
-}
-
-// N-2, DEV-23, T-23
-#[tokio::test]
-async fn a_refusal_is_told_at_once_and_whole() {
-    let refuse = Refuse::new(403).header("x-reason", "banned").body(r#"{"until":"tomorrow"}"#);
-    let server = Server::builder().connect(move |_| std::future::ready(Err(refuse.clone()))).start().await.unwrap();
-    let error = failure(Socket::builder(server.url()).params(json!({ "token": SECRET }))).await;
-    let ConnectError::Refused(refusal) = &error else { panic!("{error:?}") };
-    assert_eq!(refusal.status(), StatusCode::FORBIDDEN);
-    assert_eq!(refusal.headers()["x-reason"], "banned");
-    assert_eq!(&refusal.body()[..], br#"{"until":"tomorrow"}"#);
-    assert!(error.to_string().contains("403 Forbidden"));
-    assert!(!format!("{error} {error:?}").contains(SECRET));
 }
 
 // DEV-23, T-23
@@ -384,7 +334,7 @@ async fn retry_after_is_obeyed_up_to_five_minutes() {
 async fn of_a_refusals_body_64_kib_are_kept() {
     let (server, _seen) = server().await;
     server.refuse_next_with(Refuse::new(403).body(vec![b'x'; 1 << 20]), 1);
-    let ConnectError::Refused(refusal) = failure(Socket::builder(server.url())).await else { panic!("another error") };
+    let ConnectError::Refused(refusal) = failure(socket(server.url())).await else { panic!("another error") };
     assert_eq!(refusal.body().len(), 64 << 10);
 }
 
@@ -392,7 +342,7 @@ async fn of_a_refusals_body_64_kib_are_kept() {
 #[tokio::test]
 async fn an_origin_is_checked_where_one_is_given() {
     let (server, _seen) = start(|builder| builder.check_origin(["good.example"])).await;
-    let from = |origin: &str| Socket::builder(server.url()).header("origin", origin);
+    let from = |origin: &str| socket(server.url()).header("origin", origin);
     let _good = from("https://good.example").connect().await.unwrap();
     let error = failure(from("https://evil.example")).await;
     assert!(matches!(error, ConnectError::Refused(refusal) if refusal.status() == StatusCode::FORBIDDEN));
@@ -414,7 +364,7 @@ async fn the_serializer_says_which_vsn_is_spoken() {
         }
     }
     let (server, seen) = server().await;
-    let error = failure(Socket::builder(server.url()).serializer(Future)).await;
+    let error = failure(socket(server.url()).serializer(Future)).await;
     assert!(matches!(error, ConnectError::Refused(refusal) if refusal.status() == StatusCode::FORBIDDEN));
     assert!(seen.all().is_empty());
 }
@@ -440,41 +390,4 @@ async fn a_closure_without_an_answer_is_given_up_in_time() {
     let (_, cause) = waits_for(&socket).await;
     assert!(matches!(&*cause, ConnectError::Timeout), "{cause:?}");
     assert!(seen.all().is_empty());
-}
-
-// U-14, U-15, DEV-1
-#[tokio::test]
-async fn what_cannot_be_used_is_told_when_the_socket_is_built() {
-    for url in ["", "localhost:4000", "/socket", "//h/socket", "ftp://h/socket", "ws://", "ws://h:99999/", "ws://a b/"]
-    {
-        let error = Socket::builder(url).start().unwrap_err();
-        assert!(matches!(error, BuildError::Url(_)), "{url}: {error:?}");
-        let error = failure(Socket::builder(url)).await;
-        assert!(matches!(error, ConnectError::Build(BuildError::Url(_))), "{url}: {error:?}");
-    }
-    let whole = || Socket::builder("ws://h/socket");
-    for builder in [whole().host("h"), whole().port(1), whole().path("p"), whole().tls(true)] {
-        assert!(matches!(builder.start(), Err(BuildError::Url(_))));
-    }
-    for host in ["", "a b", "h/p", "h:1", "h?x", "u@h"] {
-        assert!(matches!(Builder::local().host(host).start(), Err(BuildError::Url(_))), "{host}");
-    }
-    for builder in [whole().header("a b", "x"), whole().header("", "x"), whole().header("x-a", "line\nbreak")] {
-        assert!(matches!(builder.start(), Err(BuildError::Header(_))));
-    }
-    // DEV-2: what Plug could not read back.
-    for params in [json!([1]), json!("text"), json!(7), json!({ "list": [{ "a": 1, "b": 2 }] })] {
-        assert!(matches!(whole().params(&params).start(), Err(BuildError::Params(_))), "{params}");
-    }
-    // The first of several is told.
-    let error = whole().header("a b", "x").params(json!(7)).start().unwrap_err();
-    assert!(matches!(error, BuildError::Header(_)), "{error:?}");
-}
-
-#[test]
-fn without_a_runtime_only_the_driver_can_be_had() {
-    let builder = || Socket::builder("ws://h/socket");
-    assert!(matches!(builder().start(), Err(BuildError::NoRuntime)));
-    assert!(matches!(builder().idle(), Err(BuildError::NoRuntime)));
-    assert!(builder().driver().is_ok());
 }
