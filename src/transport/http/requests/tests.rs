@@ -222,7 +222,7 @@ async fn a_flood_is_read_in_turns() {
     let flood = Flood::default();
     let read = flood.read.clone();
     let kept = Kept::new(Line { stream: Box::new(flood), form: Form::Origin }).await.unwrap();
-    let mut requests = Requests { http: Http::default().no_proxy(), kept: Some(kept) };
+    let mut requests = Requests { http: Http::default().no_proxy(), kept: Some(Box::new(kept)) };
     let mut asked = pin!(ask(&mut requests, Bytes::new()));
     assert!(futures::poll!(&mut asked).is_pending());
     for _ in 0..4 {
