@@ -1,6 +1,6 @@
 //! The messages of an answer, each a JSON string, read one at a time.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use memchr::memchr2;
 
 use crate::{error::ConnectError, transport::Frame};
@@ -78,16 +78,27 @@ impl Messages {
 /// but what stands in JSON text: that is rare.
 fn unescape(text: &[u8], out: &mut BytesMut) -> Option<usize> {
     let mut at = text.strip_prefix(b"\"").map(|_| 1)?;
+    // What is escaped stands right before what follows it.
+    let mut left = at;
     loop {
-        let found = at + memchr2(b'"', b'\\', text.get(at..)?)?;
-        out.put_slice(&text[at..found]);
-        match (text[found], text.get(found + 1)) {
-            (b'"', _) => return Some(found + 1),
-            (_, Some(escaped @ (b'"' | b'\\' | b'/'))) => out.put_u8(*escaped),
-            _ => return None,
+        let found = at + special(text.get(at..)?)?;
+        out.extend_from_slice(&text[left..found]);
+        if text[found] == b'"' {
+            return Some(found + 1);
         }
-        at = found + 2;
+        if !matches!(text.get(found + 1), Some(b'"' | b'\\' | b'/')) {
+            return None;
+        }
+        (left, at) = (found + 1, found + 2);
     }
+}
+
+/// Where the first is that does not stand for itself. In a header it is never far.
+fn special(text: &[u8]) -> Option<usize> {
+    const NEAR: usize = 16;
+    let near = &text[..text.len().min(NEAR)];
+    let found = near.iter().position(|byte| matches!(byte, b'"' | b'\\'));
+    found.or_else(|| Some(near.len() + memchr2(b'"', b'\\', &text[near.len()..])?))
 }
 
 /// A binary frame comes as the text that its bytes happen to be: its first one is its kind. No text begins so (L-32).
