@@ -32,7 +32,7 @@ use crate::{
 /// some of them after a minute.
 const KEPT: Duration = Duration::from_secs(30);
 /// So much is read before others have their turn.
-const TURN: usize = 64 * 1024;
+const TURN: usize = 16 * 1024;
 /// What stands for ever, where a time is too long to be told.
 const AGE: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
@@ -145,12 +145,12 @@ fn after(time: Duration) -> Instant {
 }
 
 impl Kept {
-    async fn new(Line { stream, form }: Line) -> Result<Self, hyper::Error> {
+    async fn new(Line { stream, form }: Line) -> Result<Box<Self>, hyper::Error> {
         // How much may come in all is a matter of each answer.
         let io = TokioIo::new(Bounded::new(stream, usize::MAX, TURN));
         let mut builder = http1::Builder::new();
         let (requests, connection) = builder.max_headers(MAX_HEADERS).handshake(io).await?;
-        Ok(Kept { requests, work: Work { connection, done: false }, form, since: Instant::now() })
+        Ok(Box::new(Kept { requests, work: Work { connection, done: false }, form, since: Instant::now() }))
     }
 
     /// If it can take another request, as far as is known.
