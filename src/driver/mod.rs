@@ -164,7 +164,7 @@ impl Driver {
         self.poll_asks(now, cx);
         self.poll_dial(now, cx);
         let more_to_read = self.read(now, cx);
-        self.part(now, cx);
+        self.part(now, more_to_read, cx);
         // After reading: what has arrived is not late, however long this task was kept from running.
         if !self.backlog.is_ahead(more_to_read) {
             self.core.handle_timeout(now);
@@ -233,7 +233,7 @@ impl Driver {
     /// Keeps back what is asked while the connection is wound down, and begins that where it has to be.
     fn hold(&mut self, item: Control) -> Option<Control> {
         if let Some(parting) = &mut self.parting {
-            parting.held.push(item);
+            parting.hold(item);
             return None;
         }
         if Parting::is_goodbye(&item)
@@ -247,13 +247,14 @@ impl Driver {
     }
 
     /// Does what was kept back, once the connection is wound down.
-    fn part(&mut self, now: Instant, cx: &mut Context<'_>) {
+    fn part(&mut self, now: Instant, more_to_read: bool, cx: &mut Context<'_>) {
         let Some(parting) = &mut self.parting else { return };
-        if self.connection.is_some() && parting.poll(cx).is_pending() {
+        parting.expire(now);
+        if self.connection.is_some() && parting.poll(more_to_read, cx).is_pending() {
             return;
         }
-        if let Some(mut parting) = self.parting.take() {
-            self.obey(now, &mut parting.held);
+        if let Some(parting) = self.parting.take() {
+            self.obey(now, &mut parting.into_held());
             self.apply();
         }
     }
@@ -506,7 +507,8 @@ impl Driver {
 
     /// Sets the timer; whether something is due already.
     fn set_timer(&mut self, cx: &mut Context<'_>) -> bool {
-        let deadlines = [self.core.poll_timeout(), self.shared.lanes.earliest()];
+        let held = self.parting.as_ref().and_then(Parting::earliest);
+        let deadlines = [self.core.poll_timeout(), self.shared.lanes.earliest(), held];
         let Some(next) = deadlines.into_iter().flatten().min() else { return false };
         let at = self.shared.at(next);
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));

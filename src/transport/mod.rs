@@ -89,7 +89,7 @@ impl<T: Send + ?Sized> MaybeSend for T {}
 /// impl<T: Transport> Transport for Loud<T> {
 ///     async fn dial(&self, dial: Dial) -> Result<Connection, ConnectError> {
 ///         let connection = self.0.dial(dial).await?;
-///         Ok(Connection::new(connection.inspect_ok(|frame| println!("{frame:?}"))))
+///         Ok(connection.wrap(|inner| inner.inspect_ok(|frame| println!("{frame:?}"))))
 ///     }
 /// }
 /// ```

@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use futures::{FutureExt, StreamExt};
-use phoenix_streams::{ConnectError, LeaveError, NotSent, PushError, Status, Telemetry, json};
+use phoenix_streams::{
+    ChannelClosed, ChannelStatus, ConnectError, JoinError, LeaveError, NotSent, PingError, PushError, Status,
+    Telemetry, json,
+};
 
 use super::{
     bed::{Bed, Sent},
@@ -198,4 +201,29 @@ async fn a_poll_that_fails_within_the_goodbye_does_not_bring_the_socket_back() {
     );
     assert!(bed.server.seen().is_empty());
     assert_eq!(bed.server.connections(), 1);
+}
+
+// T-17, T-18, law 4
+#[tokio::test]
+async fn t_17_a_goodbye_moves_no_deadline_and_what_gave_up_is_done_in_its_turn_all_the_same() {
+    const SOON: Duration = Duration::from_millis(50);
+    let mut bed = Bed::open().await;
+    let left = bed.joined("room:1").await;
+    let room = bed.socket.channel("room:2");
+    let disconnect = tokio::spawn(bed.socket.disconnect().into_future());
+    tokio::task::yield_now().await;
+    let (join, leave) = (room.join(()).timeout(SOON), left.leave().timeout(SOON));
+    let (ping, connect) = (bed.socket.ping().timeout(SOON), bed.socket.connect().timeout(SOON));
+    let (join, leave, ping, connect) = within(async { futures::join!(join, leave, ping, connect) }).await;
+    assert!(!disconnect.is_finished() && bed.socket.status().current().is_connected());
+    assert!(matches!(join, Err(JoinError::Timeout)), "{join:?}");
+    assert!(matches!(leave, Err(LeaveError::Timeout)), "{leave:?}");
+    assert!(matches!(ping, Err(PingError::Timeout)), "{ping:?}");
+    assert!(matches!(connect, Err(ConnectError::Timeout)), "{connect:?}");
+    bed.server.poll(NOTHING);
+    within(disconnect).await.unwrap();
+    bed.server.asked(Kind::Open).await;
+    let joins = Sent::all(&bed.server.asked(Kind::Post).await);
+    assert_eq!(joins.iter().map(|join| (&*join.topic, &*join.event)).collect::<Vec<_>>(), [("room:2", "phx_join")]);
+    assert!(matches!(left.status().current(), ChannelStatus::Closed { cause: ChannelClosed::Left }));
 }

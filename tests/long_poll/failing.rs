@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use phoenix_streams::{ConnectError, PushError, json};
+use phoenix_streams::{Backoff, ConnectError, PushError, json};
 
 use super::{
     bed::{Bed, Sent},
@@ -72,4 +72,22 @@ async fn a_goodbye_reads_the_answers_to_what_was_sent_before_it() {
         }
     };
     tokio::select! { () = quiet => unreachable!(), ended = within(disconnect) => ended.unwrap() }
+}
+
+// Law 3, DEV-10
+#[tokio::test]
+async fn what_is_cast_behind_a_post_that_failed_goes_out_on_the_next_session() {
+    let mut bed = Bed::open_with(|builder| builder.reconnect(Backoff::steps([Duration::ZERO]))).await;
+    let room = bed.joined("room:1").await;
+    bed.server.next(Kind::Post, Step::Stalls(answer("500 No", "", "")));
+    within(room.cast("first", ())).await.unwrap();
+    // The client knows that nothing goes out any more.
+    bed.server.gone(Kind::Post).await;
+    let cast = tokio::spawn(room.cast("second", ()).into_future());
+    bed.server.asked(Kind::Open).await;
+    let join = Sent::all(&bed.server.asked(Kind::Post).await).pop().unwrap();
+    bed.server.poll(messages([join.reply("{}")]));
+    let sent = Sent::all(&bed.server.asked(Kind::Post).await);
+    assert_eq!(sent.iter().map(|sent| &*sent.event).collect::<Vec<_>>(), ["second"]);
+    within(cast).await.unwrap().unwrap();
 }

@@ -127,3 +127,15 @@ async fn a_new_session_has_connections_of_its_own() {
     assert_eq!((open.connection, poll.connection, post.connection), (3, 3, 4));
     drop(room);
 }
+
+// L-39
+#[tokio::test]
+async fn one_that_its_server_has_ended_is_given_back_at_once() {
+    let mut bed = Bed::open().await;
+    let room = bed.joined("room:1").await;
+    bed.server.next(Kind::Post, Step::HalfCloses(says(ACK)));
+    within(room.cast("e", ())).await.unwrap();
+    bed.server.gone(Kind::Post).await;
+    within(room.cast("e", ())).await.unwrap();
+    assert_eq!(bed.server.asked(Kind::Post).await.connection, 3);
+}

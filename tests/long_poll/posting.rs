@@ -1,8 +1,14 @@
 //! POSTs: what they carry, and what follows them.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
-use futures::{StreamExt, future::join_all};
+use futures::{FutureExt, StreamExt, future::join_all, stream};
 use phoenix_streams::{ConnectError, LongPoll, PushError, json};
 
 use super::{
@@ -149,4 +155,44 @@ async fn joins_and_pushes_keep_their_order_over_all_requests() {
     }
     assert_eq!(sent, (0..300).collect::<Vec<_>>());
     within(casts).await.unwrap();
+}
+
+// B-9, law 12
+#[tokio::test]
+async fn a_request_that_is_not_acknowledged_holds_casts_and_sinks_back() {
+    const SIZE: usize = 10_000;
+    const MOST: usize = 3 << 20;
+    let mut bed = Bed::open().await;
+    let room = bed.joined("room:1").await;
+    bed.server.hold_posts();
+    let payload = json!({ "x": "x".repeat(SIZE) });
+    let taken = Arc::new(AtomicUsize::new(0));
+    let counter = taken.clone();
+    let count = move || drop(counter.fetch_add(SIZE, Relaxed));
+    let casts = (0..300).map(|_| {
+        let count = count.clone();
+        room.cast("cast", payload.clone()).into_future().inspect(move |_| count())
+    });
+    let casts = tokio::spawn(join_all(casts));
+    let items = stream::iter(vec![payload; 300]).inspect(move |_| count()).map(Ok);
+    let sent = tokio::spawn(items.forward(room.sink("sink")));
+    bed.server.asked(Kind::Post).await;
+    for _ in 0..5 {
+        bed.posts_nothing().await;
+    }
+    let held = taken.load(Relaxed);
+    assert!(held < MOST && bed.socket.stats().outgoing_bytes < MOST, "{held}: {:?}", bed.socket.stats());
+    let answers = async {
+        loop {
+            bed.server.acknowledge();
+            bed.server.asked(Kind::Post).await;
+        }
+    };
+    tokio::select! {
+        () = answers => unreachable!(),
+        (sent, casts) = within(async { futures::join!(sent, casts) }) => {
+            sent.unwrap().unwrap();
+            assert!(casts.unwrap().iter().all(Result::is_ok));
+        }
+    }
 }

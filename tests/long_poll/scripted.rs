@@ -66,6 +66,8 @@ pub(crate) enum Step {
     Says(Vec<u8>),
     /// These bytes, and the connection's end.
     Ends(Vec<u8>),
+    /// These bytes, and the end of this side; that of the client is waited for.
+    HalfCloses(Vec<u8>),
     /// The connection's end, and nothing told of it.
     Resets,
     /// These bytes, then those again and again.
@@ -236,6 +238,13 @@ impl Script {
                 Step::Says(bytes) => stream.write_all(&bytes).await.ok()?,
                 Step::Ends(bytes) => {
                     stream.write_all(&bytes).await.ok()?;
+                    return None;
+                }
+                Step::HalfCloses(bytes) => {
+                    stream.write_all(&bytes).await.ok()?;
+                    stream.shutdown().await.ok()?;
+                    ends(&stream).await;
+                    self.tell(Seen::Gone(kind));
                     return None;
                 }
                 Step::Resets => {

@@ -172,7 +172,7 @@ async fn a_poll_that_the_server_cannot_answer_is_told_for_what_it_most_often_is(
     }
 }
 
-// DEV-23, T-29
+// DEV-23, T-29, law 11
 #[tokio::test]
 async fn a_refusal_is_kept_whole_but_for_what_holds_a_token() {
     let (cause, _) = outcome(Kind::Open, answer("404 Not Found", "x-node: n7\r\n", PAGE)).await;
@@ -181,6 +181,18 @@ async fn a_refusal_is_kept_whole_but_for_what_holds_a_token() {
     let (cause, _) = outcome(Kind::Poll, says(r#"{"status":500,"token":"secret"}"#)).await;
     let ConnectError::Refused(refusal) = &*cause else { panic!("{cause:?}") };
     assert!(refusal.body().is_empty());
+    for body in [
+        r#"{"status":200,"token":"secret","messages":{}}"#,
+        r#"{"status":70000,"token":"secret","messages":[]}"#,
+        r#"{"status":410,"status":410,"token":"secret","messages":[]}"#,
+        r#"{"status":200,"token" : "secret""#,
+    ] {
+        for kind in [Kind::Open, Kind::Poll, Kind::Post] {
+            let (cause, _) = outcome(kind, says(body)).await;
+            let ConnectError::Refused(refusal) = &*cause else { panic!("{cause:?}") };
+            assert!(refusal.body().is_empty(), "{body}");
+        }
+    }
     let (cause, _) = outcome(Kind::Poll, answer("200 OK", HTML, "x".repeat(1 << 20))).await;
     let ConnectError::Refused(refusal) = &*cause else { panic!("{cause:?}") };
     assert_eq!(refusal.body().len(), 64 << 10);

@@ -4,7 +4,11 @@ mod body;
 #[cfg(test)]
 mod tests;
 
-use std::{future::poll_fn, task::Poll, time::Duration};
+use std::{
+    future::poll_fn,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Request, Uri, response};
@@ -87,6 +91,14 @@ impl Requests {
         let fresh = connected.map_err(|_| ConnectError::RequestTimeout)??;
         let answer = self.over(fresh, url, &mut request, limits, deadline).await?;
         answer.ok_or_else(|| ConnectError::transport("the connection took no request"))
+    }
+
+    /// Gives back the connection that is kept, if it has ended.
+    pub(crate) fn rest(&mut self, cx: &mut Context<'_>) {
+        self.kept.take_if(|kept| {
+            kept.work.advance(cx);
+            kept.work.done
+        });
     }
 
     /// None if nothing was written; the request is still there then.

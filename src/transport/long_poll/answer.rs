@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::{StatusCode, response};
+use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -67,7 +68,8 @@ fn foreign(head: response::Parts, body: &Bytes) -> ConnectError {
     }
 }
 
-/// Not a slice of what may be large.
+/// Not a slice of what may be large; and nothing of what may hold a token.
 fn kept(body: &Bytes) -> Bytes {
-    Bytes::copy_from_slice(&body[..body.len().min(KEPT)])
+    let kept = &body[..body.len().min(KEPT)];
+    if memmem::find(kept, b"\"token\"").is_some() { Bytes::new() } else { Bytes::copy_from_slice(kept) }
 }

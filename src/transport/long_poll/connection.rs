@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     error::ConnectError,
-    runtime::{Sleep, sleep},
+    runtime::{Instant, Sleep, sleep},
     transport::{Frame, Http, WindDown, http::Requests},
 };
 
@@ -37,6 +37,8 @@ pub(super) struct Open {
     closing: Option<Pin<Box<Sleep>>>,
     /// A post has failed by this cause, which is told once the open poll has brought what it brings.
     failing: Option<(ConnectError, Pin<Box<Sleep>>)>,
+    /// The stream had nothing when it was asked last.
+    dry: bool,
     wind_down: WindDown,
     ended: bool,
 }
@@ -63,6 +65,7 @@ impl Open {
             post: Post::Idle(Requests::new(http)),
             closing: None,
             failing: None,
+            dry: true,
             wind_down,
             ended: false,
         }
@@ -100,13 +103,16 @@ impl Open {
     /// Posts what waits, one request after the other; ready once all is acknowledged.
     fn poll_posts(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
         if self.failing.is_some() {
-            return self.poll_failed(cx).map(Err);
+            return if self.dry { self.poll_failed(cx).map(Err) } else { Poll::Pending };
         }
         loop {
             let (requests, outcome) = match &mut self.post {
                 Post::Busy(post) => ready!(post.as_mut().poll(cx)),
                 Post::Failed => return Poll::Ready(Err(ConnectError::transport("a request before has failed"))),
-                Post::Idle(_) if self.batches.is_empty() => return Poll::Ready(Ok(())),
+                Post::Idle(requests) if self.batches.is_empty() => {
+                    requests.rest(cx);
+                    return Poll::Ready(Ok(()));
+                }
                 Post::Idle(_) => {
                     if let Post::Idle(requests) = std::mem::replace(&mut self.post, Post::Failed)
                         && let Some(batch) = self.batches.pop()
@@ -155,13 +161,25 @@ impl Stream for Open {
         }
         let item = match self.polls.as_mut().poll_next(cx) {
             Poll::Ready(item) => item,
-            Poll::Pending => Some(Err(ready!(self.poll_failed(cx)))),
+            Poll::Pending => {
+                self.dry = true;
+                if let Post::Idle(requests) = &mut self.post {
+                    requests.rest(cx);
+                }
+                Some(Err(ready!(self.poll_failed(cx))))
+            }
         };
-        self.ended = !matches!(item, Some(Ok(_)));
-        // The first that went wrong is the cause.
-        match &self.failing {
-            Some((cause, _)) if self.ended => Poll::Ready(Some(Err(cause.clone()))),
-            _ => Poll::Ready(item),
+        let ended = !matches!(item, Some(Ok(_)));
+        (self.dry, self.ended) = (ended, ended);
+        match &mut self.failing {
+            // The first that went wrong is the cause.
+            Some((cause, _)) if ended => Poll::Ready(Some(Err(cause.clone()))),
+            Some((_, patience)) => {
+                // It counts from where there is nothing to read.
+                patience.as_mut().reset(Instant::now() + PATIENCE);
+                Poll::Ready(item)
+            }
+            None => Poll::Ready(item),
         }
     }
 }
@@ -177,6 +195,10 @@ impl Sink<Frame> for Open {
             && let Poll::Ready(Err(cause)) = self.poll_posts(cx)
         {
             return Poll::Ready(Err(cause));
+        }
+        // Behind a post that has failed it would go nowhere.
+        if self.failing.is_some() {
+            return self.poll_posts(cx);
         }
         if self.batches.is_full() { Poll::Pending } else { Poll::Ready(Ok(())) }
     }

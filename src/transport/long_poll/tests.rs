@@ -13,6 +13,7 @@ use self::scripted::{Kind, Scripted, Step, messages, within};
 use super::*;
 use crate::{
     endpoint::Endpoint,
+    runtime::{Instant, timeout},
     transport::{Frame, Http, http::Target},
 };
 
@@ -158,9 +159,33 @@ async fn after_a_request_that_failed_nothing_is_sent() {
     connection.feed(text("[1]")).await.unwrap();
     connection.feed(text("[2]")).await.unwrap();
     assert!(matches!(within(connection.flush()).await, Err(ConnectError::Refused(_))));
-    connection.feed(text("[3]")).await.unwrap();
+    assert!(within(connection.feed(text("[3]"))).await.is_err());
     assert!(within(connection.flush()).await.is_err());
     assert_eq!(server.asked(Kind::Post).await.body, "[1]\n[2]");
     drop(connection);
     assert!(server.gone(Kind::Poll).await.is_empty());
+}
+
+// L-20, L-27
+#[tokio::test]
+async fn a_request_that_failed_is_not_told_before_what_has_come_is_read() {
+    const PATIENCE: Duration = Duration::from_millis(1_500);
+    let mut server = Scripted::start().await;
+    let mut connection = open(&mut server).await;
+    server.poll(messages(["[1]", "[2]"]));
+    assert_eq!(within(connection.next()).await.unwrap().unwrap(), text("[1]"));
+    server.next(Kind::Post, Step::Stalls(scripted::json(r#"{"status":408}"#)));
+    connection.feed(text("[3]")).await.unwrap();
+    tokio::select! {
+        failed = connection.flush() => panic!("{failed:?}"),
+        _ = server.gone(Kind::Post) => {}
+    }
+    assert!(connection.feed(text("[4]")).now_or_never().is_none(), "it would go nowhere");
+    assert!(timeout(PATIENCE, connection.flush()).await.is_err(), "something is still to be read");
+    assert_eq!(connection.next().now_or_never().unwrap().unwrap().unwrap(), text("[2]"));
+    // The open poll has its time from here.
+    let begin = Instant::now();
+    assert!(matches!(within(connection.next()).await, Some(Err(ConnectError::Refused(_)))));
+    assert!(begin.elapsed() >= PATIENCE, "{:?}", begin.elapsed());
+    assert!(matches!(within(connection.flush()).await, Err(ConnectError::Refused(_))));
 }
