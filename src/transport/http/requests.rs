@@ -136,7 +136,7 @@ impl Requests {
 
 async fn connect(http: &Http, url: &Uri) -> Result<Box<Kept>, ConnectError> {
     let line = http.connect_for_requests(url).await?;
-    Kept::new(line).await.map_err(|error| failed(&Target::of(url), error))
+    Kept::new(line).await.map(Box::new).map_err(|error| failed(&Target::of(url), error))
 }
 
 fn after(time: Duration) -> Instant {

@@ -1,8 +1,18 @@
 //! Requests over a connection in memory, under a paused clock.
 
+use std::{
+    io,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    task::Context,
+};
+
 use http::HeaderValue;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex},
     time::sleep,
 };
 
@@ -16,7 +26,7 @@ async fn connected() -> (Requests, DuplexStream) {
     let (ours, theirs) = duplex(4 * 1024);
     let line = Line { stream: Box::new(ours), form: Form::Origin };
     let kept = Kept::new(line).await.unwrap();
-    (Requests { http: Http::default().no_proxy(), kept: Some(kept) }, theirs)
+    (Requests { http: Http::default().no_proxy(), kept: Some(Box::new(kept)) }, theirs)
 }
 
 /// `.invalid` is nowhere.
@@ -216,7 +226,7 @@ async fn a_flood_is_read_in_turns() {
     let flood = Flood::default();
     let read = flood.read.clone();
     let kept = Kept::new(Line { stream: Box::new(flood), form: Form::Origin }).await.unwrap();
-    let mut requests = Requests { http: Http::default().no_proxy(), kept: Some(kept) };
+    let mut requests = Requests { http: Http::default().no_proxy(), kept: Some(Box::new(kept)) };
     let mut asked = pin!(ask(&mut requests, Bytes::new()));
     assert!(futures::poll!(&mut asked).is_pending());
     for _ in 0..4 {
