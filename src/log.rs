@@ -15,7 +15,7 @@ use crate::{
     payload::Kind,
     serializer::{self, Body, Envelope, Incoming, Name, Outgoing},
     status::ChannelClosed,
-    telemetry::Telemetry,
+    telemetry::{SwitchReason, Telemetry},
 };
 
 /// A socket as such: its span, and what concerns no connection.
@@ -128,6 +128,9 @@ pub(crate) fn happened(what: &Telemetry) {
         Telemetry::Connecting { attempt } => debug!(target: TRANSPORT, attempt, "connecting"),
         Telemetry::Failed { attempt, cause } => failed(*attempt, cause),
         Telemetry::Opened { transport } => info!(target: TRANSPORT, transport, "connected"),
+        Telemetry::Switched { from, to, reason: SwitchReason::Healed } => {
+            info!(target: TRANSPORT, from, to, "back to the first transport");
+        }
         Telemetry::Switched { from, to, reason } => {
             warn!(target: TRANSPORT, from, to, reason = reason.to_string(), "another transport");
         }
@@ -136,6 +139,7 @@ pub(crate) fn happened(what: &Telemetry) {
         }
         Telemetry::Closed { cause, after } => match &**cause {
             ConnectError::Closed => info!(target: TRANSPORT, ?after, "disconnected"),
+            ConnectError::Switched { to } => info!(target: TRANSPORT, to, ?after, "given up for a better connection"),
             ConnectError::ClosedByServer { code, reason } => {
                 warn!(target: TRANSPORT, code, reason = &**reason, ?after, "closed by the server");
             }

@@ -63,7 +63,7 @@ pub(crate) fn address() -> SocketAddr {
 
 /// One connection.
 fn talk(stream: TcpStream, sessions: &Mutex<Vec<Arc<Session>>>) -> io::Result<()> {
-    let mut line = Line { stream, received: Vec::new() };
+    let mut line = Line::new(stream);
     loop {
         let (head, body) = line.next()?;
         let token = memmem::find(&head, b"token=").map(|at| &head[at + 6..at + 6 + TOKEN]);
@@ -151,10 +151,15 @@ fn answer(body: &[u8]) -> Vec<u8> {
 /// One end of a connection: heads and bodies, requests' or answers'.
 struct Line {
     stream: TcpStream,
+    part: Vec<u8>,
     received: Vec<u8>,
 }
 
 impl Line {
+    fn new(stream: TcpStream) -> Self {
+        Line { stream, part: vec![0; 256 << 10], received: Vec::new() }
+    }
+
     fn next(&mut self) -> io::Result<(Vec<u8>, Vec<u8>)> {
         let head = loop {
             match memmem::find(&self.received, b"\r\n\r\n") {
@@ -173,11 +178,8 @@ impl Line {
     }
 
     fn read(&mut self) -> io::Result<()> {
-        const PART: usize = 256 << 10;
-        let before = self.received.len();
-        self.received.resize(before + PART, 0);
-        let len = self.stream.read(&mut self.received[before..])?;
-        self.received.truncate(before + len);
+        let len = self.stream.read(&mut self.part)?;
+        self.received.extend_from_slice(&self.part[..len]);
         if len == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
     }
 
@@ -197,7 +199,7 @@ struct Raw {
 impl Raw {
     fn open(server: SocketAddr) -> Self {
         machine::pin(&[0]);
-        let line = || Line { stream: TcpStream::connect(server).expect("the server"), received: Vec::new() };
+        let line = || Line::new(TcpStream::connect(server).expect("the server"));
         let (mut polls, posts) = (line(), line());
         let opened = polls.ask("GET / HTTP/1.1\r\n\r\n");
         let token = opened.split(|byte| *byte == b'"').find(|part| part.len() == TOKEN).expect("a token");

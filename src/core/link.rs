@@ -30,6 +30,9 @@ pub(super) enum Link {
     Closed,
 }
 
+/// The reason of the goodbye to a peer that does not answer.
+pub(crate) const HEARTBEAT_TIMEOUT: &str = "heartbeat timeout";
+
 /// What is known of a connection that has opened.
 #[derive(Clone, Debug)]
 pub(crate) struct Opening {
@@ -204,7 +207,7 @@ impl<T> Core<T> {
                 let cause = Arc::new(ConnectError::HeartbeatTimeout);
                 self.end_open(now, &cause);
                 self.closing += 1;
-                let reason = "heartbeat timeout".into();
+                let reason = HEARTBEAT_TIMEOUT.into();
                 self.out.push_back(Output::Hangup { last: Vec::new(), code: 1000, reason });
                 self.retry_after(now, cause, false);
             }

@@ -45,7 +45,7 @@ use self::{
 pub(crate) use self::{
     config::Config,
     ids::IdMap,
-    link::{Opening, heartbeat},
+    link::{HEARTBEAT_TIMEOUT, Opening, heartbeat},
     params::Declined,
     refs::Refs,
     time::Instant,

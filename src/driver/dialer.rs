@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures::{
-    FutureExt, TryFutureExt,
+    FutureExt, StreamExt, TryFutureExt,
     future::{MaybeDone, maybe_done},
 };
 use http::HeaderMap;
@@ -21,6 +21,7 @@ use crate::{
     core::{Refs, heartbeat, refs::parse},
     endpoint::Endpoint,
     error::{BoxError, ConnectError, Stop},
+    runtime::Instant,
     serializer::{Codec, Kept},
     transport::{Answers, Asks, Backchannel, BoxTransport, Connection, Dial, Frame, Renewed, SocketSide, Transport},
 };
@@ -117,7 +118,7 @@ impl Dialer {
 
     /// Opens a connection; one that a transport has handed over is open already.
     pub(crate) fn dial(&self) -> Dialing {
-        if let Some(connection) = self.0.backchannel.replacement() {
+        if let Some(connection) = self.0.backchannel.replacement().and_then(alive) {
             return Box::pin(std::future::ready(Ok(connection)));
         }
         let (dial, transport) = (self.ask(), self.0.transport.clone());
@@ -131,7 +132,7 @@ impl Dialer {
     fn ask(&self) -> BoxFuture<Result<Dial, Failure>> {
         let Sources { params, token, headers } = &mut *self.0.sources.lock().unwrap_or_else(PoisonError::into_inner);
         let answers = all(params.ask("params"), token.ask("token"), headers.ask("headers"));
-        let dialer = self.clone();
+        let (dialer, begin) = (self.clone(), Instant::now());
         Box::pin(async move {
             let (params, token, mut more) = answers.await?;
             more.values_mut().for_each(|value| value.set_sensitive(true));
@@ -143,13 +144,18 @@ impl Dialer {
                 headers,
                 vsn: recipe.codec.vsn().into(),
                 token,
-                timeout: recipe.timeout,
+                timeout: recipe.timeout.saturating_sub(begin.elapsed()),
                 #[cfg(feature = "_http")]
                 http: recipe.http.clone(),
                 socket: SocketSide { backchannel: recipe.backchannel.clone(), asks: Some(Arc::new(dialer.clone())) },
             })
         })
     }
+}
+
+/// A connection that nobody has read for a while, if it has not ended meanwhile. Nothing comes before a join.
+fn alive(mut connection: Connection) -> Option<Connection> {
+    connection.next().now_or_never().is_none().then_some(connection)
 }
 
 impl Asks for Dialer {

@@ -332,8 +332,8 @@ impl Driver {
         self.hear();
         match outcome {
             Ok(connection) => {
-                let Traits { heartbeats, transport, fallback, .. } = connection.traits().clone();
-                let transport = transport.unwrap_or(self.dialer.transport_name());
+                let Traits { heartbeats, fallback, .. } = connection.traits().clone();
+                let transport = connection.transport(self.dialer.transport_name());
                 self.connection = Some(connection);
                 self.core.handle_open(now, Opening { transport, heartbeats, fallback });
             }

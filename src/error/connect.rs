@@ -200,12 +200,20 @@ pub struct Refusal {
     status: StatusCode,
     headers: HeaderMap,
     body: Bytes,
+    /// It is known to be the server's, and of nothing before it.
+    own: bool,
 }
 
 impl Refusal {
     /// A refusal, as a transport saw it.
     pub fn new(status: StatusCode, headers: HeaderMap, body: impl Into<Bytes>) -> Self {
-        Refusal { status, headers, body: body.into() }
+        Refusal { status, headers, body: body.into(), own: false }
+    }
+
+    /// One that is the server's own, by the protocol that it is told in.
+    #[cfg(feature = "long-poll")]
+    pub(crate) fn of_the_server(self) -> Self {
+        Refusal { own: true, ..self }
     }
 
     /// The HTTP status; of a long-poll answer the one in its body, where that has one.
@@ -240,10 +248,10 @@ impl Refusal {
         Some(after.ok()?.duration_since(now.ok()?).unwrap_or_default())
     }
 
-    /// Whether the server itself has said this, by a header that Phoenix sends with whatever it answers to a handshake,
+    /// Whether the server itself has said this: by its own protocol, or by a header that Phoenix sends with whatever it answers to a handshake,
     /// and few things that stand before it do.
     pub(crate) fn is_of_phoenix(&self) -> bool {
-        self.header(CACHE_CONTROL) == Some("max-age=0, private, must-revalidate")
+        self.own || self.header(CACHE_CONTROL) == Some("max-age=0, private, must-revalidate")
     }
 
     fn fmt_of_proxy(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -15,6 +15,9 @@ use futures::{Sink, Stream};
 use super::{ConnectError, Frame, MaybeSend};
 use crate::telemetry::SwitchReason;
 
+/// What a transport is called that has no name of its own.
+pub(super) const UNNAMED: &str = "custom";
+
 /// A live connection: any `Stream` of frames that is also a `Sink` of frames.
 ///
 /// The stream ends, or yields an error, once the connection is gone; a peer's close frame comes as
@@ -29,8 +32,10 @@ pub struct Connection {
 pub(crate) struct Traits {
     /// Whether it takes heartbeats to notice that it hangs.
     pub(crate) heartbeats: bool,
-    /// What its transport is called, where that is not the one that was dialed.
+    /// What its transport is called, where that was chosen of several.
     pub(crate) transport: Option<&'static str>,
+    /// What the transport is called that opened it, whatever it is wrapped in.
+    pub(crate) origin: Option<&'static str>,
     /// Why it is not by the first choice of transports.
     pub(crate) fallback: Option<SwitchReason>,
     /// How it is told to bring what is under way, and then to end.
@@ -47,7 +52,7 @@ impl Connection {
     where
         C: Stream<Item = Result<Frame, ConnectError>> + Sink<Frame, Error = ConnectError> + MaybeSend + 'static,
     {
-        let traits = Traits { heartbeats: true, transport: None, fallback: None, wind_down: None };
+        let traits = Traits { heartbeats: true, transport: None, origin: None, fallback: None, wind_down: None };
         Connection { duplex: Box::pin(connection), traits }
     }
 
@@ -67,6 +72,13 @@ impl Connection {
     {
         let traits = self.traits.clone();
         Connection { duplex: Box::pin(wrap(self)), traits }
+    }
+
+    /// What its transport is called: the one that was chosen of several; or by the name that whoever dialed it has; or by
+    /// that of whoever opened it.
+    pub(crate) fn transport(&self, dialed: &'static str) -> &'static str {
+        let named = Some(dialed).filter(|name| *name != UNNAMED);
+        self.traits.transport.or(named).or(self.traits.origin).unwrap_or(UNNAMED)
     }
 
     pub(crate) fn traits(&self) -> &Traits {

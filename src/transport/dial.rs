@@ -26,7 +26,7 @@ pub struct Dial {
     pub vsn: Arc<str>,
     /// The auth token, plain.
     pub token: Option<Arc<str>>,
-    /// How long the attempt may take in all: the connect timeout.
+    /// How long the attempt may still take, of the connect timeout.
     pub timeout: Duration,
     /// How HTTP connections are made: TLS and proxies.
     #[cfg(feature = "_http")]

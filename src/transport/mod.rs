@@ -73,32 +73,6 @@ impl fmt::Debug for Frame {
     }
 }
 
-/// Sends through the connection within.
-macro_rules! sink_through {
-    ($type:ty $(, $name:ident: $bound:ident)?) => {
-        impl$(<$name: $bound>)? futures::Sink<Frame> for $type {
-            type Error = ConnectError;
-
-            fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
-                Pin::new(&mut self.inner).poll_ready(cx)
-            }
-
-            fn start_send(mut self: Pin<&mut Self>, frame: Frame) -> Result<(), ConnectError> {
-                Pin::new(&mut self.inner).start_send(frame)
-            }
-
-            fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
-                Pin::new(&mut self.inner).poll_flush(cx)
-            }
-
-            fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
-                Pin::new(&mut self.inner).poll_close(cx)
-            }
-        }
-    };
-}
-use sink_through;
-
 /// `Send`, wherever there are threads.
 pub trait MaybeSend: Send {}
 impl<T: Send + ?Sized> MaybeSend for T {}
@@ -128,9 +102,10 @@ pub trait Transport: Send + Sync + 'static {
     /// [`ConnectError::Refused`] with what the server said, or any other cause; the socket decides what comes next.
     fn dial(&self, dial: Dial) -> impl Future<Output = Result<Connection, ConnectError>> + MaybeSend;
 
-    /// What telemetry calls it.
+    /// What status and telemetry call it: `websocket`, `long-poll` or `memory` for those of the crate. Without a name it is
+    /// called as whatever it [wraps](Connection::wrap), or `custom`.
     fn name(&self) -> &'static str {
-        "custom"
+        connection::UNNAMED
     }
 
     /// Falls back to another transport where this one cannot be used: see [`Or`].

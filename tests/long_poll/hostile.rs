@@ -21,6 +21,10 @@ async fn outcome(kind: Kind, step: Step) -> Arc<ConnectError> {
     let mut bed = Bed::before(server, |builder| builder.transport(long_poll));
     let room = bed.socket.channel("room:1");
     room.join(()).detach();
+    if kind == Kind::Post {
+        bed.server.asked(kind).await;
+        bed.server.answer_polls();
+    }
     let (cause, next) = if kind == Kind::Open { bed.failed().await } else { bed.lost().await };
     assert_eq!(next, Waits(STEP), "{kind:?}: {cause:?}");
     bed.socket.disconnect().await;

@@ -69,6 +69,7 @@ async fn a_post_whose_connection_ends_unanswered_is_sent_once() {
             let post = bed.server.asked(Kind::Post).await;
             assert_eq!(Sent::all(&post)[0].event, "once");
             let Bed { server, .. } = &mut bed;
+            server.answer_polls();
             tokio::select! {
                 again = server.asked(Kind::Post) => panic!("it is sent twice: {}", again.body),
                 pushed = within(push) => assert!(matches!(pushed.unwrap(), Err(PushError::Disconnected))),

@@ -1,5 +1,7 @@
 //! Polls, and what they bring.
 
+use std::time::{Duration, Instant};
+
 use futures::StreamExt;
 use phoenix_streams::{ConnectError, LongPoll, Telemetry, json};
 
@@ -76,17 +78,23 @@ async fn one_poll_waits_always_and_posts_go_beside_it() {
 }
 
 // L-8, H-10, H-12, F-12
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn no_heartbeats_are_sent_and_a_ping_is_answered() {
-    let mut bed = Bed::open_with(|builder| builder.heartbeat(std::time::Duration::from_millis(1))).await;
-    assert!(bed.server.seen().is_empty());
-    let mut latency = bed.socket.latency();
+    const INTERVAL: Duration = Duration::from_millis(5);
+    let mut bed = Bed::open_with(|builder| builder.heartbeat(INTERVAL)).await;
+    let (mut latency, begin) = (bed.socket.latency(), Instant::now());
     assert_eq!(latency.current(), None);
+    // For as long as many heartbeats would take.
+    while begin.elapsed() < INTERVAL * 20 {
+        bed.server.poll(NOTHING);
+        bed.server.asked(Kind::Poll).await;
+    }
+    assert!(bed.server.seen().is_empty());
     let ping = tokio::spawn(bed.socket.ping().into_future());
     let post = bed.server.asked(Kind::Post).await;
-    let [ping_sent] = &Sent::all(&post)[..] else { panic!("{post:?}") };
-    assert_eq!((&*ping_sent.topic, &*ping_sent.event, &ping_sent.join_ref), ("phoenix", "heartbeat", &None));
-    bed.server.poll(messages([ping_sent.reply("{}")]));
+    let [sent] = &Sent::all(&post)[..] else { panic!("{post:?}") };
+    assert_eq!((&*sent.topic, &*sent.event, &sent.join_ref), ("phoenix", "heartbeat", &None));
+    bed.server.poll(messages([sent.reply("{}")]));
     let round_trip = within(ping).await.unwrap().unwrap();
     assert_eq!(within(latency.wait_for(Option::is_some)).await.unwrap(), Some(round_trip));
 }
@@ -147,7 +155,7 @@ async fn what_is_no_message_costs_that_one_and_what_is_no_string_the_connection(
 // L-19
 #[tokio::test]
 async fn a_poll_that_is_not_answered_in_time_ends_the_session() {
-    let timeout = std::time::Duration::from_millis(50);
+    let timeout = Duration::from_millis(50);
     let mut bed = Bed::open_with(|builder| builder.transport(LongPoll::default().timeout(timeout))).await;
     let (cause, next) = bed.lost().await;
     assert!(matches!(*cause, ConnectError::RequestTimeout), "{cause:?}");
@@ -158,8 +166,7 @@ async fn a_poll_that_is_not_answered_in_time_ends_the_session() {
 // L-19
 #[tokio::test]
 async fn a_timeout_may_be_as_long_as_can_be_said() {
-    let mut bed =
-        Bed::open_with(|builder| builder.transport(LongPoll::default().timeout(std::time::Duration::MAX))).await;
+    let mut bed = Bed::open_with(|builder| builder.transport(LongPoll::default().timeout(Duration::MAX))).await;
     bed.server.poll(NOTHING);
     bed.server.asked(Kind::Poll).await;
     bed.joined("room:1").await;

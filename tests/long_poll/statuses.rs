@@ -27,6 +27,10 @@ async fn outcome(kind: Kind, answer: Vec<u8>) -> (Arc<ConnectError>, Next) {
     bed.server.next(kind, Step::Says(answer));
     let room = bed.socket.channel("room:1");
     room.join(()).detach();
+    if kind == Kind::Post {
+        bed.server.asked(kind).await;
+        bed.server.answer_polls();
+    }
     bed.lost().await
 }
 
@@ -212,6 +216,10 @@ async fn a_refusal_whose_body_is_cut_or_never_ends_or_is_compressed_is_a_refusal
             let mut bed = Bed::before(server, |builder| builder);
             let room = bed.socket.channel("room:1");
             room.join(()).detach();
+            if kind == Kind::Post {
+                bed.server.asked(kind).await;
+                bed.server.answer_polls();
+            }
             let (cause, next) = if kind == Kind::Open { bed.failed().await } else { bed.lost().await };
             let ConnectError::Refused(refusal) = &*cause else { panic!("{kind:?}: {cause:?}") };
             assert_eq!((refusal.status().as_u16(), next), (503, Waits(9)), "{kind:?}");

@@ -18,10 +18,12 @@ use crate::{
     error::ConnectError,
     runtime::{Sleep, sleep, timeout},
     telemetry::{SwitchReason, Telemetry},
-    transport::{Connection, Dial, Frame, Transport, WindDown, sink_through},
+    transport::{Connection, Dial, Frame, Transport, WindDown},
 };
 
-/// How long a connection that cannot be wound down may take to close.
+/// How long something may always be sent while a connection is wound down.
+const STEADY: Duration = Duration::from_secs(2);
+/// How long a connection may take to close; and to bring the answers to what was sent last.
 const PATIENCE: Duration = Duration::from_millis(1_500);
 
 pub(super) struct Healing<A> {
@@ -39,12 +41,22 @@ pub(super) struct Healing<A> {
 enum Stage {
     Waiting(Pin<Box<Sleep>>),
     Probing(BoxFuture<'static, Result<Connection, Untrusted>>),
-    /// The first is healthy. What is under way is read to its end.
-    WindingDown,
-    /// The same, where all that can be done is to close: whether that was said.
+    /// The first is healthy. What is under way is read to its end; but where something is always being sent, nothing more
+    /// is after a while, and then it ends.
+    WindingDown(Pin<Box<Sleep>>, Steady),
+    /// The old connection is closed: whether that was said.
     Closing(Pin<Box<Sleep>>, bool),
     /// The socket hangs up: there is nothing to get back to.
     Left,
+}
+
+#[derive(PartialEq)]
+enum Steady {
+    /// Nothing was sent since.
+    No,
+    Yes,
+    /// What is to be sent waits for the new connection.
+    Held,
 }
 
 impl<A: Transport> Healing<A> {
@@ -58,26 +70,30 @@ impl<A: Transport> Healing<A> {
     ) -> Connection {
         let goodbye = WindDown::default();
         let said = goodbye.clone();
-        let name = connection.traits().transport.unwrap_or_default();
-        let stage = Stage::Waiting(Box::pin(sleep(options.probe)));
+        let name = connection.transport("");
+        let stage = Stage::Waiting(Box::pin(sleep(server.track.until_probe(&options))));
         let healing = connection.wrap(|inner| Healing { inner, name, first, dial, options, server, goodbye, stage });
         healing.with_traits(|traits| traits.wind_down = Some(said))
     }
 
     fn probe(&self) -> Stage {
+        self.server.track.probes();
         let (first, renewed, limit) = (self.first.clone(), self.dial.renew(), self.dial.timeout);
-        let (options, server, threshold) =
-            (self.options.clone(), self.server.clone(), self.options.threshold(&self.dial));
+        let (options, server) = (self.options.clone(), self.server.clone());
+        let backchannel = self.dial.socket.backchannel.clone();
         // An answer alone says little of one whose connections died young.
         let died_young = matches!(self.inner.traits().fallback, Some(SwitchReason::ShortLived { .. }));
         let probe = async move {
             let renewed = timeout(limit, renewed).await.unwrap_or(Err(ConnectError::Timeout));
-            let dial = renewed.map_err(Untrusted::Failed)?;
-            let mut answered = trial(&*first, &dial, Some(threshold)).await?;
+            let mut dial = renewed.map_err(Untrusted::Failed)?;
+            let muted = backchannel.muted();
+            dial.socket.backchannel = muted.clone();
+            let mut answered = trial(&*first, &dial, options.threshold(&dial), true).await?;
             if died_young {
                 answered.live(options.young).await?;
             }
-            Ok(options.trusted(&*first, &server, answered))
+            muted.unmute();
+            Ok(options.trusted(&*first, &server, &dial, answered))
         };
         Stage::Probing(Box::pin(AssertUnwindSafe(probe).catch_unwind().map(|outcome| {
             outcome.unwrap_or_else(|_| {
@@ -116,7 +132,12 @@ impl<A: Transport> Healing<A> {
                     Poll::Ready(outcome) => self.probed(outcome),
                     Poll::Pending => return false,
                 },
-                Stage::WindingDown | Stage::Left => return false,
+                Stage::WindingDown(_, Steady::No) | Stage::Left => return false,
+                Stage::WindingDown(timer, steady) => match (timer.as_mut().poll(cx), steady) {
+                    (Poll::Pending, _) => return false,
+                    (Poll::Ready(()), Steady::Held) => Stage::closing(),
+                    (Poll::Ready(()), _) => Stage::WindingDown(Box::pin(sleep(PATIENCE)), Steady::Held),
+                },
                 Stage::Closing(patience, said) => {
                     let expired = patience.as_mut().poll(cx).is_ready();
                     if !*said && let Poll::Ready(ready) = Pin::new(&mut self.inner).poll_ready(cx) {
@@ -134,25 +155,31 @@ impl<A: Transport> Healing<A> {
         }
     }
 
+    /// Whether what is to be sent waits for the new connection.
+    fn holds(&self) -> bool {
+        matches!(self.stage, Stage::WindingDown(_, Steady::Held) | Stage::Closing(..))
+    }
+
     fn probed(&mut self, outcome: Result<Connection, Untrusted>) -> Stage {
         let backchannel = &self.dial.socket.backchannel;
         match outcome {
             Ok(connection) => {
-                let to = connection.traits().transport.unwrap_or(self.first.name());
+                let to = connection.transport(self.first.name());
+                self.options.uses(&self.dial, to);
                 backchannel.tell(Telemetry::Switched { from: self.name, to, reason: SwitchReason::Healed });
                 backchannel.replace(connection);
                 match &self.inner.traits().wind_down {
                     Some(wind_down) => {
                         wind_down.begin();
-                        Stage::WindingDown
+                        Stage::WindingDown(Box::pin(sleep(STEADY)), Steady::No)
                     }
-                    None => Stage::Closing(Box::pin(sleep(PATIENCE)), false),
+                    None => Stage::closing(),
                 }
             }
             Err(untrusted) => {
                 let (transport, cause) = (self.first.name(), Arc::new(untrusted.into_cause()));
                 backchannel.tell(Telemetry::ProbeFailed { transport, cause });
-                Stage::Waiting(Box::pin(sleep(self.options.probe)))
+                Stage::Waiting(Box::pin(sleep(self.server.track.until_probe(&self.options))))
             }
         }
     }
@@ -166,18 +193,59 @@ impl<A: Transport> Stream for Healing<A> {
         if self.goodbye.has_begun() && !matches!(self.stage, Stage::Left) && !self.leave() {
             return Poll::Ready(None);
         }
-        if self.advance(cx) {
-            return switched(&self.first);
+        loop {
+            if self.advance(cx) {
+                return switched(&self.first);
+            }
+            let polled = Pin::new(&mut self.inner).poll_next(cx);
+            match (&polled, &self.stage) {
+                (Poll::Ready(None), Stage::WindingDown(..)) => self.stage = Stage::closing(),
+                (
+                    Poll::Ready(None | Some(Err(_) | Ok(Frame::Close { .. }))),
+                    Stage::WindingDown(..) | Stage::Closing(..),
+                ) => {
+                    return switched(&self.first);
+                }
+                (Poll::Ready(Some(Err(ConnectError::Switched { .. }))), _) => {
+                    self.hand_on();
+                    return polled;
+                }
+                _ => return polled,
+            }
         }
-        let polled = Pin::new(&mut self.inner).poll_next(cx);
-        let leaving = matches!(self.stage, Stage::WindingDown | Stage::Closing(..));
-        match &polled {
-            Poll::Ready(None | Some(Err(_) | Ok(Frame::Close { .. }))) if leaving => return switched(&self.first),
-            Poll::Ready(Some(Err(ConnectError::Switched { .. }))) => self.hand_on(),
-            _ => {}
-        }
-        polled
     }
 }
 
-sink_through!(Healing<A>, A: Transport);
+impl<A: Transport> Sink<Frame> for Healing<A> {
+    type Error = ConnectError;
+
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        // The stream ends soon, and so wakes whoever waits for this.
+        if self.holds() { Poll::Pending } else { Pin::new(&mut self.inner).poll_ready(cx) }
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, frame: Frame) -> Result<(), ConnectError> {
+        if let Frame::Close { .. } = &frame {
+            // The socket hangs up, and there is nothing to get back to.
+            self.stage = Stage::Left;
+        } else if let Stage::WindingDown(_, steady @ Steady::No) = &mut self.stage {
+            *steady = Steady::Yes;
+        }
+        Pin::new(&mut self.inner).start_send(frame)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        self.stage = Stage::Left;
+        Pin::new(&mut self.inner).poll_close(cx)
+    }
+}
+
+impl Stage {
+    fn closing() -> Self {
+        Stage::Closing(Box::pin(sleep(PATIENCE)), false)
+    }
+}

@@ -1,6 +1,7 @@
 //! Two transports as one: the first, and another for where it cannot be used.
 
 mod healing;
+mod memo;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -10,10 +11,18 @@ mod trusted;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+pub(crate) use self::memo::Memo;
 pub use self::store::FallbackStore;
-use self::{healing::Healing, store::MemoryStore, track::Tracks, trial::trial, trusted::Trusted};
+use self::{
+    healing::Healing,
+    store::MemoryStore,
+    track::Tracks,
+    trial::{Untrusted, trial},
+    trusted::Trusted,
+};
 use super::{BoxTransport, Connection, Dial, Transport};
 use crate::{
+    driver::shared::fresh_id,
     error::ConnectError,
     telemetry::{SwitchReason, Telemetry},
 };
@@ -39,9 +48,12 @@ use crate::{
 ///
 /// Not for what the second would meet as well: a 401, a 403, 429 or 503 with the `cache-control` that Phoenix itself
 /// sends, a proxy's 407, a certificate that does not verify, an auth token that is not answered, what cannot be built.
-/// And not for an error of one that [was healthy a moment ago](Or::trust_for), which passes.
+/// And not for an error of one that [was healthy a moment ago](Or::trust_for), which passes, nor for being slow to open
+/// then.
 ///
-/// Where the second fails too, its error is that of the attempt, and the next begins with the first again.
+/// The second is dialed with the same params, token and headers: closures are asked once for each attempt. Where it fails
+/// too, its error is that of the attempt, unless the first's says to come back later; and the next attempt begins with the
+/// first again.
 ///
 /// # And up again
 ///
@@ -72,7 +84,11 @@ pub struct Or<A, B> {
 
 #[derive(Clone)]
 struct Options {
+    /// Of this combination; clones share it.
+    id: u64,
     threshold: Duration,
+    /// The most that the threshold may be, in fifths of what is left of the attempt.
+    share: u32,
     opens: u32,
     young: Duration,
     trust: Duration,
@@ -84,6 +100,8 @@ struct Options {
 impl<A: Transport, B: Transport> Or<A, B> {
     pub(crate) fn new(first: A, second: B) -> Self {
         let options = Options {
+            id: fresh_id(),
+            share: 2,
             threshold: Duration::from_millis(2_500),
             opens: 3,
             young: Duration::from_secs(10),
@@ -119,10 +137,10 @@ impl<A: Transport, B: Transport> Or<A, B> {
         self
     }
 
-    /// How often the first is tried while the second is in use: every 5 min by default.
+    /// How often the first is tried while the second is in use: every 5 min by default, and at least 10 ms apart.
     #[must_use]
     pub fn probe_every(mut self, interval: Duration) -> Self {
-        self.options.probe = interval;
+        self.options.probe = interval.max(Duration::from_millis(10));
         self
     }
 
@@ -140,10 +158,14 @@ impl<A: Transport, B: Transport> Or<A, B> {
         self
     }
 
-    /// Falls back to another one where neither of these can be used.
+    /// Falls back to another one where neither of these can be used. The threshold of the whole is twice that of these
+    /// two, so that the second has its turn where the first hangs.
     #[must_use]
     pub fn or<T: Transport>(self, other: T) -> Or<Self, T> {
-        Or::new(self, other)
+        let threshold = self.options.threshold.saturating_mul(2);
+        let mut whole = Or::new(self, other);
+        (whole.options.threshold, whole.options.share) = (threshold, 3);
+        whole
     }
 
     /// This transport, chosen at run time.
@@ -154,10 +176,14 @@ impl<A: Transport, B: Transport> Or<A, B> {
 
     /// The second, in the place of the first, which is tried again from time to time; and at once if the second fails.
     async fn second(&self, dial: Dial, server: &Server, reason: SwitchReason) -> Result<Connection, ConnectError> {
-        let connection = self.second.dial(dial.clone()).await.inspect_err(|_| server.track.doubt())?;
-        let name = self.second.name();
+        server.track.doubt();
+        dial.socket.backchannel.memo(self.options.id, |memo| memo.young = None);
+        let connection = self.second.dial(dial.clone()).await?;
+        server.track.stands();
+        let name = connection.transport(self.second.name());
+        self.options.uses(&dial, name);
         let connection = connection.with_traits(|traits| {
-            traits.transport.get_or_insert(name);
+            traits.transport = Some(name);
             traits.fallback = Some(reason);
         });
         Ok(Healing::around(connection, self.first.clone(), dial, self.options.clone(), server.clone()))
@@ -173,19 +199,27 @@ struct Server {
 
 impl Options {
     fn threshold(&self, dial: &Dial) -> Duration {
-        self.threshold.min(dial.timeout * 2 / 5)
+        self.threshold.min(dial.timeout / 5 * self.share)
+    }
+
+    /// Notes which transport the socket uses; and the one that it used before.
+    fn uses(&self, dial: &Dial, name: &'static str) -> Option<&'static str> {
+        dial.socket.backchannel.memo(self.id, |memo| memo.used.replace(name))
     }
 
     /// The first has answered: it is used, and watched.
-    fn trusted<A: Transport>(&self, first: &A, server: &Server, connection: trial::Answered) -> Connection {
-        server.track.healthy();
-        self.store.forget(&server.url);
-        let trial::Answered { connection, early } = connection;
-        let young = self.young;
-        let connection = connection.with_traits(|traits| {
-            traits.transport.get_or_insert(first.name());
-        });
-        connection.wrap(|inner| Trusted::new(inner, early, young, server.track.clone()))
+    fn trusted<A: Transport>(&self, first: &A, server: &Server, dial: &Dial, answered: trial::Answered) -> Connection {
+        let trial::Answered { connection, early } = answered;
+        let name = connection.transport(first.name());
+        let connection = connection.with_traits(|traits| traits.transport = Some(name));
+        connection.wrap(|inner| Trusted::new(inner, early, self, server, &dial.socket.backchannel))
+    }
+
+    /// Whether too many connections of the first in a row have died young.
+    fn short_lived(&self, dial: &Dial) -> Option<SwitchReason> {
+        let young = dial.socket.backchannel.memo(self.id, |memo| memo.young.clone());
+        let (opens, cause) = young.filter(|(opens, _)| *opens >= self.opens)?;
+        Some(SwitchReason::ShortLived { opens, cause })
     }
 }
 
@@ -194,31 +228,63 @@ impl<A: Transport, B: Transport> Transport for Or<A, B> {
         let options = &self.options;
         let url = server(&dial);
         let server = Server { track: self.tracks.of(&url), url };
+        let (from, to) = (self.first.name(), self.second.name());
+        let tell = |from, to, reason| dial.socket.backchannel.tell(Telemetry::Switched { from, to, reason });
         if let Some(reason) = server.track.fallen(options, &server.url) {
+            let used = dial.socket.backchannel.memo(options.id, |memo| memo.used);
+            if used == Some(from) {
+                // Another socket has found that out.
+                tell(from, to, reason.clone());
+            }
             return self.second(dial, &server, reason).await;
         }
         let may_fall = server.track.may_fall(options);
-        let reason = match server.track.short_lived(options) {
+        let reason = match options.short_lived(&dial) {
             Some(reason) => reason,
             None => {
-                let threshold = may_fall.then(|| options.threshold(&dial));
-                match trial(&*self.first, &dial, threshold).await {
-                    Ok(answered) => return Ok(options.trusted(&*self.first, &server, answered)),
+                match trial(&*self.first, &dial, options.threshold(&dial), may_fall).await {
+                    Ok(answered) => {
+                        let connection = options.trusted(&*self.first, &server, &dial, answered);
+                        let name = connection.transport(from);
+                        if let Some(used) = options.uses(&dial, name)
+                            && used == to
+                        {
+                            tell(used, name, SwitchReason::Healed);
+                        }
+                        return Ok(connection);
+                    }
+                    // That frames are swallowed is no error that passes.
+                    Err(untrusted @ Untrusted::Silent(_)) => untrusted.into_reason(),
                     Err(untrusted) if may_fall && !untrusted.is_of_the_server() => untrusted.into_reason(),
                     Err(untrusted) => return Err(untrusted.into_cause()),
                 }
             }
         };
-        let (from, to) = (self.first.name(), self.second.name());
-        dial.socket.backchannel.tell(Telemetry::Switched { from, to, reason: reason.clone() });
-        let connection = self.second(dial, &server, reason.clone()).await?;
-        server.track.fall(options, &server.url, reason);
+        tell(from, to, reason.clone());
+        let connection = self.second(dial, &server, reason.clone()).await.map_err(|cause| both(&reason, cause))?;
+        server.track.falls(options, &server.url, reason);
         Ok(connection)
     }
 
     fn name(&self) -> &'static str {
         self.first.name()
     }
+}
+
+/// What is said of an attempt in which both have failed: the second's error, unless the first's says to come back later,
+/// or the second's may be of something that knows nothing of the second's path.
+fn both(reason: &SwitchReason, second: ConnectError) -> ConnectError {
+    let SwitchReason::Failed(first) = reason else { return second };
+    let delay = |cause: &ConnectError| match cause.refusal() {
+        Some(refusal) if matches!(refusal.status().as_u16(), 429 | 503) => refusal.retry_after().unwrap_or_default(),
+        _ => Duration::ZERO,
+    };
+    let is_forbidden = |cause: &ConnectError| cause.refusal().is_some_and(|refusal| refusal.status() == 403);
+    let foreign = is_forbidden(&second) && !is_forbidden(first);
+    if !trial::is_of_the_server(&second) && (foreign || delay(first) > delay(&second)) {
+        return (**first).clone();
+    }
+    second
 }
 
 /// The server by its URL, which holds no secret so.

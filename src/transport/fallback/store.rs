@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
 
@@ -41,6 +41,21 @@ pub trait FallbackStore: Send + Sync + 'static {
 
     /// The first transport is healthy with this server: said of each of its connections, whether or not anything is kept.
     fn forget(&self, server: &str);
+}
+
+/// Shared by several.
+impl<S: FallbackStore + ?Sized> FallbackStore for Arc<S> {
+    fn recall(&self, server: &str) -> Option<SystemTime> {
+        (**self).recall(server)
+    }
+
+    fn remember(&self, server: &str, until: SystemTime) {
+        (**self).remember(server, until);
+    }
+
+    fn forget(&self, server: &str) {
+        (**self).forget(server);
+    }
 }
 
 #[derive(Debug, Default)]

@@ -14,6 +14,9 @@ use crate::{
 /// What may come before the answer, and is kept: frames, and their bytes.
 const EARLY: (usize, usize) = (256, 1 << 20);
 
+/// The longest that one has to live to be trusted again.
+const LIVELY: Duration = Duration::from_secs(30);
+
 /// A connection that has answered, and what came before that.
 pub(super) struct Answered {
     pub(super) connection: Connection,
@@ -28,13 +31,15 @@ pub(super) enum Untrusted {
     Silent(Duration),
 }
 
-/// Without a threshold it may take as long as the attempt.
+/// To open it may take as long as the attempt, unless it is in a `hurry`. An answer to a ping takes a round trip.
 pub(super) async fn trial(
     transport: &impl Transport,
     dial: &Dial,
-    threshold: Option<Duration>,
+    threshold: Duration,
+    hurry: bool,
 ) -> Result<Answered, Untrusted> {
-    let opened = within(threshold, transport.dial(dial.clone())).await.map_err(Untrusted::Slow)?;
+    let opening = transport.dial(dial.clone());
+    let opened = if hurry { within(threshold, opening).await.map_err(Untrusted::Slow)? } else { opening.await };
     let mut connection = opened.map_err(Untrusted::Failed)?;
     let mut early = VecDeque::new();
     if let Some((ping, answers)) = dial.ping() {
@@ -44,11 +49,8 @@ pub(super) async fn trial(
     Ok(Answered { connection, early })
 }
 
-async fn within<T>(threshold: Option<Duration>, work: impl Future<Output = T>) -> Result<T, Duration> {
-    match threshold {
-        None => Ok(work.await),
-        Some(threshold) => timeout(threshold, work).await.map_err(|_| threshold),
-    }
+async fn within<T>(threshold: Duration, work: impl Future<Output = T>) -> Result<T, Duration> {
+    timeout(threshold, work).await.map_err(|_| threshold)
 }
 
 async fn answered(
@@ -86,7 +88,8 @@ async fn read(
 impl Answered {
     /// Whether it lives this long.
     pub(super) async fn live(&mut self, time: Duration) -> Result<(), Untrusted> {
-        match timeout(time, read(&mut self.connection, |_| false, &mut self.early)).await {
+        // It sends no heartbeats, and a server ends what is silent for long.
+        match timeout(time.min(LIVELY), read(&mut self.connection, |_| false, &mut self.early)).await {
             Ok(died) => died.map_err(Untrusted::Failed),
             Err(_) => Ok(()),
         }
@@ -96,20 +99,7 @@ impl Answered {
 impl Untrusted {
     /// Whether another transport would meet the same.
     pub(super) fn is_of_the_server(&self) -> bool {
-        let Untrusted::Failed(cause) = self else { return false };
-        match cause {
-            ConnectError::Refused(refusal) => match refusal.status().as_u16() {
-                401 => true,
-                403 | 429 | 503 => refusal.is_of_phoenix(),
-                _ => false,
-            },
-            ConnectError::ProxyRefused(refusal) => refusal.status().as_u16() == 407,
-            ConnectError::Build(_)
-            | ConnectError::Certificate(_)
-            | ConnectError::SubprotocolUnanswered
-            | ConnectError::Provider(_) => true,
-            _ => false,
-        }
+        matches!(self, Untrusted::Failed(cause) if is_of_the_server(cause))
     }
 
     pub(super) fn into_reason(self) -> SwitchReason {
@@ -126,5 +116,23 @@ impl Untrusted {
             Untrusted::Slow(_) => ConnectError::Timeout,
             Untrusted::Silent(_) => ConnectError::HeartbeatTimeout,
         }
+    }
+}
+
+/// Whether this is the last word, whatever the transport: of the server, of a proxy that asks who comes, or of the builder.
+pub(super) fn is_of_the_server(cause: &ConnectError) -> bool {
+    match cause {
+        ConnectError::Refused(refusal) => match refusal.status().as_u16() {
+            401 => true,
+            403 | 429 | 503 => refusal.is_of_phoenix(),
+            _ => false,
+        },
+        ConnectError::ProxyRefused(refusal) => refusal.status().as_u16() == 407,
+        ConnectError::SocksRefused(refusal) => refusal.is_login(),
+        ConnectError::Build(_)
+        | ConnectError::Certificate(_)
+        | ConnectError::SubprotocolUnanswered
+        | ConnectError::Provider(_) => true,
+        _ => false,
     }
 }

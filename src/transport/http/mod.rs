@@ -64,7 +64,8 @@ use crate::error::{BuildError, ConnectError};
 /// # Proxies
 ///
 /// Of an HTTP proxy a tunnel is asked for by `CONNECT`, for `ws` as for `wss`, and the proxy looks up the server's name.
-/// It may be reached by TLS itself (`https://`), and told a user and a password. What it refuses is
+/// Long-poll requests that are not encrypted are handed to it whole, since many a proxy opens no tunnel for those: it reads
+/// them. It may be reached by TLS itself (`https://`), and told a user and a password. What it refuses is
 /// [`ConnectError::ProxyRefused`](crate::ConnectError::ProxyRefused).
 ///
 /// SOCKS is spoken in its version 5. The scheme says who looks up the server's name, as it does elsewhere: with

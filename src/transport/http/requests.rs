@@ -145,12 +145,12 @@ fn after(time: Duration) -> Instant {
 }
 
 impl Kept {
-    async fn new(Line { stream, form }: Line) -> Result<Box<Self>, hyper::Error> {
+    async fn new(Line { stream, form }: Line) -> Result<Self, hyper::Error> {
         // How much may come in all is a matter of each answer.
         let io = TokioIo::new(Bounded::new(stream, usize::MAX, TURN));
         let mut builder = http1::Builder::new();
         let (requests, connection) = builder.max_headers(MAX_HEADERS).handshake(io).await?;
-        Ok(Box::new(Kept { requests, work: Work { connection, done: false }, form, since: Instant::now() }))
+        Ok(Kept { requests, work: Work { connection, done: false }, form, since: Instant::now() })
     }
 
     /// If it can take another request, as far as is known.

@@ -39,11 +39,11 @@ impl AsyncRead for Bounded {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let mut part = vec![0; into.remaining().min(self.turn)];
-        let mut part = ReadBuf::new(&mut part);
+        let room = into.remaining().min(self.turn);
+        let mut part = ReadBuf::new(into.initialize_unfilled_to(room));
         ready!(Pin::new(&mut self.stream).poll_read(cx, &mut part))?;
         let come = part.filled().len();
-        into.put_slice(part.filled());
+        into.advance(come);
         self.come += come;
         match self.left.checked_sub(come) {
             Some(left) => {

@@ -54,7 +54,7 @@ impl Answered {
     pub(super) fn refused(self) -> ConnectError {
         let status = StatusCode::from_u16(self.status).unwrap_or(self.head.status);
         let body = if self.token.is_some() { Bytes::new() } else { kept(&self.body) };
-        ConnectError::Refused(Box::new(Refusal::new(status, self.head.headers, body)))
+        ConnectError::Refused(Box::new(Refusal::new(status, self.head.headers, body).of_the_server()))
     }
 }
 

@@ -44,8 +44,8 @@ pub(super) struct Open {
 }
 
 enum Post {
-    Idle(Box<Requests>),
-    Busy(BoxFuture<'static, (Box<Requests>, Result<(), ConnectError>)>),
+    Idle(Requests),
+    Busy(BoxFuture<'static, (Requests, Result<(), ConnectError>)>),
     /// One has failed.
     Failed,
 }
@@ -62,7 +62,7 @@ impl Open {
             polls: Box::pin(polls(requests, session.clone(), wind_down.clone())),
             session,
             batches: Batches::new(options.max_batch_size),
-            post: Post::Idle(Box::new(Requests::new(http))),
+            post: Post::Idle(Requests::new(http)),
             closing: None,
             failing: None,
             dry: true,
@@ -134,11 +134,7 @@ impl Open {
 }
 
 /// One post; and the connection it went over, for the next.
-async fn post(
-    mut requests: Box<Requests>,
-    session: Arc<Session>,
-    batch: Batch,
-) -> (Box<Requests>, Result<(), ConnectError>) {
+async fn post(mut requests: Requests, session: Arc<Session>, batch: Batch) -> (Requests, Result<(), ConnectError>) {
     session.posts.begin();
     let posted = acknowledged(&mut requests, &session, batch).await;
     session.posts.end();

@@ -128,7 +128,10 @@ impl Transport for LongPoll {
         let wind_down = WindDown::default();
         let open = Open::new(self, Arc::new(session), polls, dial.http, wind_down.clone());
         let connection = Connection::new(open).without_heartbeats();
-        Ok(connection.with_traits(|traits| traits.wind_down = Some(wind_down)))
+        Ok(connection.with_traits(|traits| {
+            traits.wind_down = Some(wind_down);
+            traits.origin = Some(self.name());
+        }))
     }
 
     fn name(&self) -> &'static str {

@@ -97,7 +97,8 @@ impl WebSocket {
 impl Transport for WebSocket {
     async fn dial(&self, dial: Dial) -> Result<Connection, ConnectError> {
         let upgraded = handshake::open(&dial, &self.path).await?;
-        Ok(Connection::new(connection::Open::new(upgraded, Role::Client, self.config())))
+        let connection = Connection::new(connection::Open::new(upgraded, Role::Client, self.config()));
+        Ok(connection.with_traits(|traits| traits.origin = Some(self.name())))
     }
 
     fn name(&self) -> &'static str {

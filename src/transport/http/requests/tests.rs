@@ -1,8 +1,18 @@
 //! Requests over a connection in memory, under a paused clock.
 
+use std::{
+    io,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    task::Context,
+};
+
 use http::HeaderValue;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex},
     time::sleep,
 };
 
@@ -172,6 +182,59 @@ async fn what_comes_unasked_ends_a_connection_that_rests() {
     assert_eq!(answered.unwrap().body, "ok");
     let kept = requests.kept.take().unwrap();
     assert!(kept.alive().await.is_none());
+}
+
+/// Interim answers to a request, as fast as they are read. They end after a while, so that a test can.
+#[derive(Default)]
+struct Flood {
+    asked: bool,
+    read: Arc<AtomicUsize>,
+}
+
+impl AsyncRead for Flood {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        const INTERIM: &[u8] = b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n";
+        let read = self.read.load(SeqCst);
+        if !self.asked || read > 64 * TURN {
+            return Poll::Pending;
+        }
+        let part: Vec<u8> = INTERIM.iter().copied().cycle().skip(read % INTERIM.len()).take(into.remaining()).collect();
+        into.put_slice(&part);
+        self.read.store(read + part.len(), SeqCst);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Flood {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.asked = true;
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+// T-13
+#[tokio::test]
+async fn a_flood_is_read_in_turns() {
+    let flood = Flood::default();
+    let read = flood.read.clone();
+    let kept = Kept::new(Line { stream: Box::new(flood), form: Form::Origin }).await.unwrap();
+    let mut requests = Requests { http: Http::default().no_proxy(), kept: Some(Box::new(kept)) };
+    let mut asked = pin!(ask(&mut requests, Bytes::new()));
+    assert!(futures::poll!(&mut asked).is_pending());
+    for _ in 0..4 {
+        let before = read.load(SeqCst);
+        assert!(futures::poll!(&mut asked).is_pending());
+        let come = read.load(SeqCst) - before;
+        assert!(come > 0 && come <= 4 * TURN, "{come} bytes were read at once");
+    }
 }
 
 #[test]
