@@ -57,6 +57,14 @@ pub(crate) async fn by(socket: &Socket, name: &'static str) -> Status {
 }
 
 /// Whether an attempt comes within this time.
+/// Which of them is dialed next.
+async fn next_of(first: &mut Peer, second: &mut Peer) -> &'static str {
+    tokio::select! {
+        _ = first.dialed() => "first",
+        _ = second.dialed() => "second",
+    }
+}
+
 async fn dialed_within(peer: &mut Peer, time: Duration) -> Option<memory::Attempt> {
     timeout(time, peer.dialed()).await.ok()
 }
@@ -122,10 +130,7 @@ async fn a_passing_error_behind_a_heartbeat_timeout_leads_to_no_switch() {
     // Then the network is gone for a minute: a heartbeat times out, and one attempt fails.
     until(&socket, |status| !status.is_connected()).await;
     first.fail(ConnectError::transport("no route")).await;
-    let next = tokio::select! {
-        _ = first.dialed() => "first",
-        _ = second.dialed() => "second",
-    };
+    let next = next_of(&mut first, &mut second).await;
     assert_eq!(next, "first", "it was healthy until a minute ago, and is given up for one error");
 }
 
@@ -139,10 +144,7 @@ async fn a_passing_error_beside_a_healthy_connection_leads_to_no_switch() {
     advance(10 * MINUTE).await;
     let _other = connecting(builder(both).heartbeat(None));
     first.refuse(StatusCode::BAD_GATEWAY).await;
-    let next = tokio::select! {
-        _ = first.dialed() => "first",
-        _ = second.dialed() => "second",
-    };
+    let next = next_of(&mut first, &mut second).await;
     assert_eq!(next, "first", "it is healthy this moment, in a socket that shares what is learnt");
 }
 
@@ -190,10 +192,7 @@ async fn a_disconnect_is_no_early_death() {
         settle().await;
     }
     tokio::spawn(socket.connect().timeout(MINUTE));
-    let next = tokio::select! {
-        _ = first.dialed() => "first",
-        _ = second.dialed() => "second",
-    };
+    let next = next_of(&mut first, &mut second).await;
     assert_eq!(next, "first", "three goodbyes were taken for deaths");
 }
 
@@ -214,10 +213,7 @@ async fn one_cut_that_three_sockets_see_is_no_row_of_three() {
     for socket in &sockets {
         until(socket, |status| !status.is_connected()).await;
     }
-    let next = tokio::select! {
-        _ = first.dialed() => "first",
-        _ = second.dialed() => "second",
-    };
+    let next = next_of(&mut first, &mut second).await;
     assert_eq!(next, "first", "each socket has lost one connection");
 }
 
@@ -393,10 +389,7 @@ async fn a_long_life_between_early_deaths_ends_their_row() {
     let _ = timeout(24 * 60 * MINUTE, healthy).await;
     until(&socket, |status| !status.is_connected()).await;
     answered(first.accept().await).await.cut();
-    let next = tokio::select! {
-        _ = first.dialed() => "first",
-        _ = second.dialed() => "second",
-    };
+    let next = next_of(&mut first, &mut second).await;
     assert_eq!(next, "first", "one early death in a day");
 }
 
@@ -436,9 +429,6 @@ async fn that_it_was_given_up_expires() {
     socket.disconnect().await;
     advance(7 * 24 * 60 * MINUTE).await;
     tokio::spawn(socket.connect().timeout(MINUTE));
-    let next = tokio::select! {
-        _ = first.dialed() => "first",
-        _ = second.dialed() => "second",
-    };
+    let next = next_of(&mut first, &mut second).await;
     assert_eq!(next, "first", "a week after a minute's memory");
 }
