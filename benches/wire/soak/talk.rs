@@ -124,10 +124,11 @@ impl Talk {
                 }
             }
         };
-        if goes_on && self.rng.bool() {
-            if let Some(left) = must(&self.books, "a leave", PUSH, room.leave()).await {
-                self.books.count("leaves", left.map_or_else(|error| kind(&error), |()| "ok".into()));
-            }
+        if goes_on
+            && self.rng.bool()
+            && let Some(left) = must(&self.books, "a leave", PUSH, room.leave()).await
+        {
+            self.books.count("leaves", left.map_or_else(|error| kind(&error), |()| "ok".into()));
         }
         drop((room, ticks));
         let settled = async {
