@@ -83,7 +83,7 @@ async fn serve() -> std::io::Result<Server> {
             peer.broadcast("published", &number);
             ready(Ok(number))
         })
-        .window(Duration::from_millis(150))
+        .window(Duration::from_millis(300))
         .start()
         .await
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures::{
-    FutureExt, StreamExt, TryFutureExt,
+    FutureExt, StreamExt,
     future::{MaybeDone, maybe_done},
 };
 use http::HeaderMap;
@@ -21,7 +21,7 @@ use crate::{
     core::{Refs, heartbeat, refs::parse},
     endpoint::Endpoint,
     error::{BoxError, ConnectError, Stop},
-    runtime::Instant,
+    runtime::{Instant, timeout},
     serializer::{Codec, Kept},
     transport::{Answers, Asks, Backchannel, BoxTransport, Connection, Dial, Frame, Renewed, SocketSide, Transport},
 };
@@ -171,7 +171,11 @@ impl Asks for Dialer {
     }
 
     fn renew(&self) -> Renewed {
-        Box::pin(self.ask().map_err(|failure| failure.cause))
+        let (limit, asked) = (self.0.timeout, self.ask());
+        Box::pin(async move {
+            let asked = timeout(limit, asked).await.map_err(|_| ConnectError::Timeout)?;
+            asked.map_err(|failure| failure.cause)
+        })
     }
 }
 

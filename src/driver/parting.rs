@@ -120,6 +120,7 @@ mod tests {
     use super::*;
     use crate::{
         Socket,
+        runtime::timeout,
         transport::{
             Connection, Dial, Transport, WindDown,
             memory::{self, Memory},
@@ -153,7 +154,8 @@ mod tests {
             connection.broadcast("room:1", "n", json!(n)).await;
         }
         for n in 0..COUNT {
-            assert_eq!(events.next().await.unwrap().unwrap(), n);
+            let event = timeout(PATIENCE, events.next()).await.expect("it is cut off");
+            assert_eq!(event.unwrap().unwrap(), n);
             // It is read in turns, each of which takes for ever.
             if n % 100 == 0 {
                 tokio::time::advance(PATIENCE).await;

@@ -29,11 +29,12 @@ pub enum Fault {
     Delay(Duration),
 
     /// WebSocket alone: upgrades are refused as by a proxy, with this HTTP status, an HTML page and none of Phoenix'
-    /// headers.
+    /// headers. What is open stays open, until [`drop_connections`](super::Server::drop_connections).
     RefuseUpgrades(u16),
-    /// WebSocket alone: what [`Mute`](Self::Mute) does. Upgrades are accepted, then frames are swallowed both ways.
+    /// WebSocket alone: what [`Mute`](Self::Mute) does. Upgrades are accepted, then frames are swallowed both ways; of what
+    /// is open already too.
     SwallowFrames,
-    /// WebSocket alone: connections are reset this long after their upgrade; zero is at once.
+    /// WebSocket alone: connections are reset this long after their upgrade; zero is at once. What is open already is not.
     ResetUpgraded(Duration),
 
     /// Long-poll alone: requests are answered with a proxy's `502 Bad Gateway` and an HTML page, and reach no session.

@@ -90,7 +90,8 @@ impl Dial {
     /// anew.
     ///
     /// # Errors
-    /// [`ConnectError::Provider`] if one of them fails, and [`ConnectError::Build`] if its answer cannot be sent.
+    /// [`ConnectError::Provider`] if one of them fails, [`ConnectError::Timeout`] if they take longer than the connect
+    /// timeout, and [`ConnectError::Build`] if an answer cannot be sent.
     ///
     /// # Cancel safety
     /// Dropped, what the closures made is dropped too.

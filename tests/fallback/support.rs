@@ -21,7 +21,7 @@ pub(crate) async fn in_time<T>(wanted: impl Future<Output = T>) -> T {
 }
 
 pub(crate) fn rooms() -> ServerBuilder {
-    let rooms = Server::builder().join("room:*", |_, _| ready(Ok(json!({})))).window(ms(100));
+    let rooms = Server::builder().join("room:*", |_, _| ready(Ok(json!({})))).window(ms(250));
     rooms.on("room:*", "shout", |peer, said| {
         peer.broadcast("shout", said);
         ready(Ok(json!({})))

@@ -232,12 +232,12 @@ async fn a_probe_that_has_to_live_long_sends_heartbeats() {
 
 #[tokio::test(start_paused = true)]
 async fn every_time_may_be_as_long_or_short_as_can_be_said() {
-    use phoenix_streams::LongPoll;
     for time in [Duration::MAX, Duration::ZERO] {
         let (both, mut first, mut second) = both();
         let both = both.threshold(time.max(SECOND)).trust_for(time).short_lived(u32::MAX, time).remember_for(time);
         let both = if time.is_zero() { both } else { both.probe_every(time) };
-        let _ = LongPoll::default().timeout(time).max_batch_size(0).max_response_size(0);
+        #[cfg(feature = "long-poll")]
+        let _ = phoenix_streams::LongPoll::default().timeout(time).max_batch_size(0).max_response_size(0);
         let socket = connecting(builder(both).heartbeat(time).timeout(time.max(SECOND)));
         first.refuse(StatusCode::BAD_GATEWAY).await;
         let _second = second.accept().await;

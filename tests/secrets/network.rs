@@ -19,7 +19,7 @@ pub(crate) const SILENCE: &str = "silence";
 
 pub(crate) async fn server(auth_token: bool) -> Server {
     Server::builder()
-        .window(Duration::from_millis(200))
+        .window(Duration::from_millis(900))
         .auth_token(auth_token)
         .join("room:refused", |_, _| async { Err(json!({ "reason": "banned" })) })
         .join_with("room:crashed", |_, _| async { Response::crash() })

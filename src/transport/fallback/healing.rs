@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     error::ConnectError,
-    runtime::{Sleep, sleep, timeout},
+    runtime::{Sleep, sleep},
     telemetry::{SwitchReason, Telemetry},
     transport::{Connection, Dial, Frame, Transport, WindDown},
 };
@@ -78,14 +78,13 @@ impl<A: Transport> Healing<A> {
 
     fn probe(&self) -> Stage {
         self.server.track.probes();
-        let (first, renewed, limit) = (self.first.clone(), self.dial.renew(), self.dial.timeout);
+        let (first, renewed) = (self.first.clone(), self.dial.renew());
         let (options, server) = (self.options.clone(), self.server.clone());
         let backchannel = self.dial.socket.backchannel.clone();
         // An answer alone says little of one whose connections died young.
         let died_young = matches!(self.inner.traits().fallback, Some(SwitchReason::ShortLived { .. }));
         let probe = async move {
-            let renewed = timeout(limit, renewed).await.unwrap_or(Err(ConnectError::Timeout));
-            let mut dial = renewed.map_err(Untrusted::Failed)?;
+            let mut dial = renewed.await.map_err(Untrusted::Failed)?;
             let muted = backchannel.muted();
             dial.socket.backchannel = muted.clone();
             let mut answered = trial(&*first, &dial, options.threshold(&dial), true).await?;

@@ -3,8 +3,6 @@
 mod healing;
 mod memo;
 mod store;
-#[cfg(test)]
-mod tests;
 mod track;
 mod trial;
 mod trusted;
