@@ -6,6 +6,7 @@
 mod books;
 mod clients;
 mod storm;
+mod talk;
 mod telemetry;
 
 use std::{
@@ -101,7 +102,7 @@ impl Soak {
         let last = broadcasts.await.expect("broadcasts");
         let broadcast: u64 = last.iter().sum();
         phase.send_replace(Phase::Last(last.into()));
-        self.watched(clients::ARRIVAL + SLACK).await;
+        self.watched(talk::ARRIVAL + SLACK).await;
         phase.send_replace(Phase::Over);
         if timeout(Duration::from_secs(20), join_all(slots)).await.is_err() {
             self.books.wrong("sockets did not come to their end");

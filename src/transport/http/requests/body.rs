@@ -39,7 +39,7 @@ pub(super) async fn read(
 ) -> Result<Body, Broken> {
     // As long as it is said to be, as far as that is believed before it is there.
     let said = incoming.size_hint().exact().and_then(|said| usize::try_from(said).ok()).unwrap_or_default();
-    let mut into = BytesMut::with_capacity(said.min(STRIDE));
+    let mut into = BytesMut::with_capacity(said.min(4 * STRIDE));
     if !head.status.is_success() {
         let limits = Limits { time: limits.time.min(BODY_PATIENCE), bytes: limits.bytes.min(BODY) };
         let whole = fill(&mut into, work, incoming, limits).await.is_ok();
