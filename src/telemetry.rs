@@ -32,7 +32,8 @@ pub enum Telemetry {
         transport: &'static str,
     },
     /// A combination of transports goes over from one to the other: down within the attempt that is under way, or back
-    /// up from an open connection, which then ends with [`ConnectError::Switched`].
+    /// up. That is from an open connection, which then ends with [`ConnectError::Switched`]; or within an attempt, where
+    /// the second has failed and the first is healthy.
     Switched {
         /// The name of the one that is left.
         from: &'static str,

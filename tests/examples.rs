@@ -87,7 +87,7 @@ async fn reconnect() {
     );
 }
 
-// DEV-19, F-2, F-4, F-6, F-8, F-9
+// DEV-19, F-2, F-4, F-6, F-8
 #[tokio::test]
 async fn restricted_network() {
     let printed = run("restricted_network").await;

@@ -40,7 +40,7 @@ const CASES: [&str; 23] = [
 /// As `check.mjs` has them.
 const TRANSPORTS: [&str; 2] = ["websocket", "longpoll"];
 
-// C-39, L-8, L-10, L-15, L-29, L-32, N-2, N-5, N-11, N-12
+// C-39, L-10, L-29, N-5, N-12
 #[tokio::test]
 async fn the_official_client_finds_nothing_wrong() {
     assert_failing(None, &[]).await;

@@ -196,7 +196,7 @@ fn shut() -> Arc<Semaphore> {
     Arc::new(Semaphore::new(0))
 }
 
-// L-3, L-6, L-10, L-12, L-13, L-25, L-29, L-32, N-2, N-3
+// L-6, L-10, L-12, L-13, L-32
 #[tokio::test]
 async fn transcript_g() {
     let gate = shut();
@@ -263,7 +263,7 @@ fn every_section_of_transcript_h_is_replayed_or_left_out() {
     assert_eq!(named, titles);
 }
 
-// L-25, L-26, L-27, L-29, L-33, L-34
+// L-25, L-26, L-27, L-29, L-34
 #[tokio::test]
 async fn transcript_h_bodies() {
     let server = fast(&shut()).await;

@@ -57,6 +57,21 @@ pub(crate) async fn by(socket: &Socket, name: &'static str) -> Status {
 }
 
 /// Whether an attempt comes within this time.
+/// The first is dialed within an hour in which the second hangs.
+async fn assert_led_back(first: &mut Peer, second: &mut Peer) {
+    let hangs = async {
+        let mut kept = Vec::new();
+        loop {
+            kept.push(second.dialed().await);
+        }
+    };
+    let found = tokio::select! {
+        attempt = dialed_within(first, 60 * MINUTE) => attempt,
+        () = hangs => unreachable!(),
+    };
+    assert!(found.is_some(), "for an hour only the second, which hangs, was tried");
+}
+
 /// Which of them is dialed next.
 async fn next_of(first: &mut Peer, second: &mut Peer) -> &'static str {
     tokio::select! {
@@ -79,17 +94,7 @@ async fn a_second_that_hangs_leads_back_to_the_first() {
     by(&socket, "second").await;
     // From here on the first would be healthy, and the second hangs.
     connection.cut();
-    let hangs = async {
-        let mut kept = Vec::new();
-        loop {
-            kept.push(second.dialed().await);
-        }
-    };
-    let found = tokio::select! {
-        attempt = dialed_within(&mut first, 60 * MINUTE) => attempt,
-        () = hangs => unreachable!(),
-    };
-    assert!(found.is_some(), "for an hour only the second, which hangs, was tried");
+    assert_led_back(&mut first, &mut second).await;
 }
 
 // F-6, F-11
@@ -98,17 +103,7 @@ async fn a_second_that_hangs_leads_back_to_a_first_that_died_young() {
     let (both, mut first, mut second) = both();
     let socket = connecting(builder(both.short_lived(1, 10 * SECOND)).heartbeat(None));
     answered(first.accept().await).await.cut();
-    let hangs = async {
-        let mut kept = Vec::new();
-        loop {
-            kept.push(second.dialed().await);
-        }
-    };
-    let found = tokio::select! {
-        attempt = dialed_within(&mut first, 60 * MINUTE) => attempt,
-        () = hangs => unreachable!(),
-    };
-    assert!(found.is_some(), "for an hour only the second, which hangs, was tried");
+    assert_led_back(&mut first, &mut second).await;
     drop(socket);
 }
 

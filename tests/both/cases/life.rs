@@ -53,7 +53,7 @@ async fn joined(server: &Server) -> (Socket, Channel) {
     (socket, room)
 }
 
-// C-9, C-14, N-8, N-10, N-11, N-12
+// C-9, C-14, N-10, N-11, N-12
 #[tokio::test]
 async fn joins_are_answered() {
     let server = server().await;
