@@ -58,9 +58,9 @@ use crate::{
 /// While a connection of the second is open the first is tried beside it [every so often](Or::probe_every), with params,
 /// token and headers asked for anew. It is healthy once it answers a ping; one whose connections died young has to
 /// outlive [that time](Or::short_lived) too, of which 30 s are enough. Then the open poll of long-poll is read to its end,
-/// at most the server's window of 10 s, or for 3.5 s where pushes never pause, and the socket goes over: a connection like any other, on which the channels rejoin. What the server
-/// says between the old and the new join is missed, as in any reconnect; the old connection ends with
-/// [`ConnectError::Switched`].
+/// at most the server's window of 10 s, or for 3.5 s where pushes never pause, and the socket goes over: a connection like
+/// any other, on which the channels rejoin. What the server says between the old and the new join is missed, as in any
+/// reconnect; the old connection ends with [`ConnectError::Switched`].
 ///
 /// # Shown
 ///
