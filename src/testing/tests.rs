@@ -2,6 +2,7 @@
 
 #[path = "../../tests/transcripts/client.rs"]
 mod client;
+mod presence;
 
 use std::{
     sync::{Arc, Mutex},
