@@ -191,6 +191,20 @@ async fn an_upgraded_connection_is_reset() {
 }
 
 #[tokio::test]
+async fn channels_do_not_outlive_a_close_that_the_client_has_not_answered() {
+    let server = rooms().start().await.unwrap();
+    let mut client = joined(&server).await;
+    let sent = std::time::Instant::now();
+    client.send("not a message").await;
+    assert_eq!(client.next().await, "CLOSE 1011 ''");
+    while server.channels("room:1") > 0 {
+        tokio::task::yield_now().await;
+    }
+    // As long as the client is given to close the connection.
+    assert!(sent.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test]
 async fn garbage_is_sent_as_it_is() {
     let server = rooms().start().await.unwrap();
     let mut client = joined(&server).await;
