@@ -2,6 +2,7 @@
 //
 // URL is an endpoint without auth tokens, AUTH_URL one that takes them. Prints `ok NAME` or `not ok NAME: why` for
 // every case, then how many of how many; exits with 1 unless all are ok.
+// SEED=N takes the steps of a random case that failed with it.
 
 import { LongPoll, Presence, Socket } from "phoenix";
 import WebSocket from "ws";
