@@ -83,6 +83,7 @@ mod message;
 mod operation;
 mod payload;
 mod policy;
+mod presence;
 mod runtime;
 pub mod serializer;
 mod socket;
@@ -93,6 +94,7 @@ mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod transport;
+mod word;
 
 /// Bytes as payloads and frames hold them.
 pub use bytes::Bytes;
@@ -111,6 +113,7 @@ pub use message::{LastSeen, Message, Reply, Topic};
 pub use operation::{Cast, Close, Connect, Connecting, Disconnect, Join, Leave, Ping, Push};
 pub use payload::{Binary, IntoPayload, Payload};
 pub use policy::Retry;
+pub use presence::{Change, Entry, Presence, PresenceEvent, PresenceNames, PresenceState};
 pub use serde_json::{Value, json};
 #[doc(inline)]
 pub use serializer::{Envelope, Serializer, V2};
@@ -118,7 +121,8 @@ pub use socket::Socket;
 pub use stats::Stats;
 pub use status::{ChannelClosed, ChannelStatus, Status};
 pub use streams::{
-    EventSink, Events, EventsAs, Joins, Latest, Lossy, Messages, MessagesAs, SocketMessages, TelemetryStream,
+    EventSink, Events, EventsAs, Joins, Latest, Lossy, Messages, MessagesAs, PresenceEvents, SocketMessages,
+    TelemetryStream,
 };
 pub use telemetry::{SwitchReason, Telemetry};
 #[cfg(feature = "_http")]
