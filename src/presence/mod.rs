@@ -5,6 +5,7 @@
 mod change;
 mod decoded;
 mod entry;
+mod event;
 mod names;
 mod people;
 mod person;
@@ -15,11 +16,7 @@ use std::{fmt, marker::PhantomData};
 use imbl::ordmap::DiffItem;
 use serde::de::DeserializeOwned;
 
-pub use self::{
-    change::{Change, PresenceEvent},
-    entry::Entry,
-    names::PresenceNames,
-};
+pub use self::{change::Change, entry::Entry, event::PresenceEvent, names::PresenceNames};
 pub(crate) use self::{
     names::is_presence,
     people::{People, StateSync, Step},
