@@ -158,6 +158,17 @@ impl Fold {
         true
     }
 
+    #[cfg(test)]
+    pub(super) fn is_reading(&self) -> bool {
+        self.reading.is_some()
+    }
+
+    /// How far it has read into a state, in bytes.
+    #[cfg(test)]
+    pub(super) fn progress(&self) -> usize {
+        self.reading.as_ref().map_or(0, |reading| reading.0.at())
+    }
+
     /// A state was read: it is the list, and behind it come the diffs that waited for it.
     fn state(&mut self, sync: StateSync) {
         let (mut people, steps) = sync.finish();
