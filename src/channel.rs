@@ -13,15 +13,16 @@ use tokio::sync::watch;
 
 use crate::{
     core::{ChannelId, Command},
-    driver::{Control, JoinParams, Shared, shared::fresh_id},
+    driver::{Control, JoinParams, Shared, presence::Lives, shared::fresh_id},
     error::BoxError,
     message::{LastSeen, Topic},
     operation::{Cast, Given, Join, Leave, Push},
     payload::IntoPayload,
+    presence::{Presence, PresenceNames},
     socket::{self, Socket},
     status::{ChannelClosed, ChannelStatus},
     streams::{
-        EventSink, Events, EventsAs, Joins, Latest, Messages, MessagesAs, Subscription,
+        EventSink, Events, EventsAs, Joins, Latest, Messages, MessagesAs, PresenceEvents, Subscription, Watching,
         feed::{Bounds, feed},
     },
 };
@@ -42,6 +43,7 @@ pub(crate) struct Inner {
     pub(crate) topic: Topic,
     socket: Arc<socket::Inner>,
     status: watch::Receiver<ChannelStatus>,
+    pub(crate) presence: Arc<Lives>,
 }
 
 impl Inner {
@@ -50,8 +52,12 @@ impl Inner {
         let closed = socket.shared.lanes.is_closed();
         let present = if closed { ChannelStatus::Closed { cause: ChannelClosed::Socket } } else { ChannelStatus::Idle };
         let (sender, status) = watch::channel(present);
-        socket.shared.lanes.send(Control::Register { channel: id, topic: topic.clone(), status: sender });
-        Inner { id, topic, socket, status }
+        let Shared { queue_limit, budget, kept, .. } = &*socket.shared;
+        let presence = Arc::new(Lives::new(topic.clone(), *queue_limit, budget.clone(), kept.clone()));
+        let registered =
+            Control::Register { channel: id, topic: topic.clone(), status: sender, presence: presence.clone() };
+        socket.shared.lanes.send(registered);
+        Inner { id, topic, socket, status, presence }
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -285,6 +291,75 @@ impl Channel {
     /// [`EventError::Decode`]: crate::EventError::Decode
     pub fn messages_as<T: DeserializeOwned>(&self) -> MessagesAs<T> {
         MessagesAs(Subscription::new(self.0.clone(), None), PhantomData)
+    }
+
+    /// Who is present: the list as it is, then each later one that a reader keeps up with. Each item is the whole list, and
+    /// says [what has changed](Presence::changes) since this reader's last; a slow reader misses none of it, and a late one
+    /// begins with everyone as joined.
+    ///
+    /// The server pushes `presence_state` after the join, and broadcasts `presence_diff`. The list is kept over a
+    /// disconnect, when [`state`](Presence::state) says that it is stale, and is the server's own again after the next
+    /// join: nobody who left meanwhile stays behind. The stream ends when the channel is left or closed, with an item that
+    /// says so. It holds the channel joined.
+    ///
+    /// Take it before the join, or at any time: what came is kept to a bound (256 KiB where nobody asked), and a stream
+    /// taken when it was more begins with [`Awaiting`](crate::PresenceState::Awaiting).
+    ///
+    /// ```
+    /// # use futures::StreamExt;
+    /// # use phoenix_streams::{Change, PresenceState, Socket, json, testing::Server};
+    /// use serde::Deserialize;
+    ///
+    /// #[derive(Deserialize)]
+    /// struct Meta {
+    ///     online_at: u64,
+    /// }
+    ///
+    /// # async fn watch(socket: Socket) -> Result<(), Box<dyn std::error::Error>> {
+    /// let room = socket.channel("room:lobby");
+    /// let mut who = room.presence::<Meta>();
+    /// room.join(()).await?;
+    /// while let Some(present) = who.next().await {
+    ///     for change in present.changes() {
+    ///         match change {
+    ///             Change::Joined(entry) => println!("{} came online", entry.key()),
+    ///             Change::Updated { new, .. } => println!("{} is here {} times", new.key(), new.metas().len()),
+    ///             Change::Left(entry) => println!("{} went offline", entry.key()),
+    ///         }
+    ///     }
+    ///     println!("{} present", present.len());
+    ///     if present.state() == PresenceState::Stale {
+    ///         println!("as far as was known");
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn presence<M: DeserializeOwned + Send + Sync + 'static>(&self) -> Latest<Presence<M>> {
+        self.presence_with(PresenceNames::default())
+    }
+
+    /// Who is present, by events of other names. Otherwise as [`presence`](Channel::presence).
+    pub fn presence_with<M: DeserializeOwned + Send + Sync + 'static>(
+        &self,
+        names: PresenceNames,
+    ) -> Latest<Presence<M>> {
+        Latest::folded(Watching::new(self.0.clone(), names))
+    }
+
+    /// Every join and leave of those present, from now on, in order and without loss: for those who log rather than show.
+    /// A reader that falls behind by the [bound of a stream](crate::Builder::queue_limits) finds an
+    /// [`EventError::Lagged`](crate::EventError::Lagged) in the place of what was lost. It holds the channel joined.
+    pub fn presence_events<M: DeserializeOwned + Send + Sync + 'static>(&self) -> PresenceEvents<M> {
+        self.presence_events_with(PresenceNames::default())
+    }
+
+    /// Every join and leave, by events of other names. Otherwise as [`presence_events`](Channel::presence_events).
+    pub fn presence_events_with<M: DeserializeOwned + Send + Sync + 'static>(
+        &self,
+        names: PresenceNames,
+    ) -> PresenceEvents<M> {
+        PresenceEvents::new(self.0.clone(), names)
     }
 
     /// The state of the channel: the present one, then each later one. It holds nothing.

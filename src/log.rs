@@ -106,6 +106,29 @@ pub(crate) fn outdated(message: &Incoming<'_>) {
     debug!(target: CHANNEL, topic, event, join_ref, "dropping outdated message");
 }
 
+/// The words of the decoder may repeat what the server sent (T-29).
+pub(crate) fn undecodable_meta(error: &dyn std::fmt::Display) {
+    trace!(target: CHANNEL, error = error.to_string(), "a meta of a presence does not decode");
+}
+
+pub(crate) fn presence_undecodable(topic: &str, event: &str, error: &dyn std::fmt::Display) {
+    warn!(target: CHANNEL, topic, event, "a presence that does not decode is passed over");
+    trace!(target: CHANNEL, topic, event, error = error.to_string(), "why it does not");
+}
+
+/// P-10
+pub(crate) fn presence_without_state(topic: &str, event: &str, pending: usize) {
+    warn!(target: CHANNEL, topic, event, pending, "presence diffs wait for a state: does the server push it?");
+}
+
+pub(crate) fn presence_missed(topic: &str) {
+    warn!(target: CHANNEL, topic, "no room for a presence: the list is stale until the next join");
+}
+
+pub(crate) fn presence_too_large(topic: &str, limit: usize) {
+    warn!(target: CHANNEL, topic, limit, "a presence list is larger than the socket may hold: it is stale");
+}
+
 pub(crate) fn leaving(topic: &str, join_ref: u64) {
     debug!(target: CHANNEL, topic, join_ref, "leaving");
 }

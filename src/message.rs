@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use serde::de::Deserialize;
 
-use crate::{batch::Part, error::DecodeError, payload::Payload, serializer::Name};
+use crate::{batch::Part, error::DecodeError, payload::Payload};
 
 /// A topic, such as `room:lobby`.
 pub type Topic = Arc<str>;
@@ -107,43 +107,6 @@ impl LastSeen {
     }
 }
 
-/// The name of an event to be sent, which takes no allocation where it is short.
-#[derive(Clone)]
-pub(crate) enum EventName {
-    Short(u8, [u8; SHORT]),
-    Long(Arc<str>),
-}
-
-const SHORT: usize = 22;
-
-impl EventName {
-    pub(crate) fn name(&self) -> Name<'_> {
-        match self {
-            EventName::Short(len, bytes) => Name::of(&bytes[..usize::from(*len)]),
-            EventName::Long(name) => Name::from(&**name),
-        }
-    }
-}
-
-impl From<&str> for EventName {
-    fn from(name: &str) -> Self {
-        let mut bytes = [0; SHORT];
-        match bytes.get_mut(..name.len()) {
-            Some(place) => {
-                place.copy_from_slice(name.as_bytes());
-                EventName::Short(name.len() as u8, bytes)
-            }
-            None => EventName::Long(name.into()),
-        }
-    }
-}
-
-impl fmt::Debug for EventName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.name().fmt(f)
-    }
-}
-
 /// The answer of the server to a push or a join.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Reply {
@@ -233,14 +196,6 @@ mod tests {
         let shown = format!("{message:?}");
         assert_eq!(shown, r#"Message { topic: "room:1", event: "shout", payload: Payload(json, 17 bytes) }"#);
         assert_eq!(message.into_payload(), json(r#"{"text":"secret"}"#));
-    }
-
-    #[test]
-    fn an_event_name_is_what_it_was_made_of() {
-        for name in ["", "shout", "später", &"x".repeat(SHORT), &"x".repeat(SHORT + 1), &"ä".repeat(SHORT)] {
-            assert_eq!(EventName::from(name).name().as_str(), name);
-            assert_eq!(format!("{:?}", EventName::from(name)), format!("{name:?}"));
-        }
     }
 
     // W-6, T-7

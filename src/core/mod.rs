@@ -52,12 +52,13 @@ pub(crate) use self::{
 };
 use crate::{
     error::{CastError, ConnectError, JoinError, LeaveError, NotJoined, PingError, PushError},
-    message::{EventName, Reply, Topic},
+    message::{Reply, Topic},
     payload::Payload,
     serializer::Codec,
     status::{ChannelStatus, Status},
     telemetry::Telemetry,
     transport::Frame,
+    word::Word,
 };
 
 /// The identity of a channel handle. Never used again.
@@ -147,7 +148,7 @@ pub(crate) struct Push<T> {
     pub(crate) to: To,
     /// The ref it goes out under, unless it is raw.
     pub(crate) id: u64,
-    pub(crate) event: EventName,
+    pub(crate) event: Word,
     pub(crate) payload: Payload,
     pub(crate) deadline: Instant,
     pub(crate) token: T,
@@ -179,6 +180,8 @@ pub(crate) enum Output<T> {
     /// The last round trip that was measured over this connection.
     Latency(Option<Duration>),
     Channel(ChannelId, ChannelStatus),
+    /// A join was written; whether over a present one that the server still holds.
+    JoinSent(ChannelId, bool),
     /// How a join of the channel came out.
     Joined(ChannelId, Result<Reply, JoinError>),
     /// Each stream of the channel is told once.

@@ -6,10 +6,11 @@ use super::{
 };
 use crate::{
     error::{CastError, NotSent, PushError},
-    message::{EventName, Reply},
+    message::Reply,
     payload::Payload,
     serializer::{Envelope, Outgoing},
     transport::Frame,
+    word::Word,
 };
 
 #[derive(Debug)]
@@ -24,9 +25,9 @@ pub(super) struct Pending<T> {
 #[derive(Debug)]
 enum Stage {
     /// For the join.
-    Waiting(EventName, Payload),
+    Waiting(Word, Payload),
     /// In the outbox.
-    Queued(EventName, Payload),
+    Queued(Word, Payload),
     /// Under this join ref, and not answered.
     Sent { join_ref: u64 },
 }

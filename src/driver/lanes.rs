@@ -20,11 +20,17 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{asks::JoinParams, queue::Writer, token::Token};
+use super::{
+    asks::JoinParams,
+    presence::{Lives, SeatEnd, Told},
+    queue::Writer,
+    token::Token,
+};
 use crate::{
     core::{ChannelId, Command, Instant, Join, Push},
     error::JoinError,
     message::Reply,
+    presence::PresenceNames,
     serializer::Envelope,
     status::{ChannelClosed, ChannelStatus},
     streams::feed::FeedWriter,
@@ -44,10 +50,18 @@ pub(crate) enum Control {
         channel: ChannelId,
         topic: Arc<str>,
         status: watch::Sender<ChannelStatus>,
+        presence: Arc<Lives>,
     },
     Subscribe {
         channel: ChannelId,
         writer: Writer,
+    },
+    /// Reads a presence of the channel; with a listener, every join and leave.
+    Presence {
+        channel: ChannelId,
+        names: PresenceNames,
+        seat: SeatEnd,
+        listener: Option<FeedWriter<Told>>,
     },
     Unsubscribe {
         channel: ChannelId,

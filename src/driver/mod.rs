@@ -8,6 +8,7 @@ mod dialer;
 mod farewell;
 mod lanes;
 mod parting;
+pub(crate) mod presence;
 pub(crate) mod queue;
 mod received;
 mod routes;
@@ -200,14 +201,18 @@ impl Driver {
                     self.routes.set_params(join.channel, Some(params), &self.shared.kept);
                     self.core.handle_command(now, Command::Join(join));
                 }
-                Control::Register { channel, topic, status } => {
-                    self.routes.register(channel, topic.clone(), status);
+                Control::Register { channel, topic, status, presence } => {
+                    self.routes.register(channel, topic.clone(), status, presence);
                     self.core.handle_command(now, Command::Register { channel, topic });
                 }
                 Control::Subscribe { channel, writer } => {
                     // What the commands before it bring about concerns the streams before it.
                     self.apply();
                     self.routes.subscribe(channel, writer);
+                }
+                Control::Presence { channel, names, seat, listener } => {
+                    self.apply();
+                    self.routes.watch_presence(channel, names, seat, listener);
                 }
                 Control::Unsubscribe { channel, event, id } => self.routes.unsubscribe(channel, event.as_deref(), id),
                 Control::Joins { channel, feed } => {
@@ -290,6 +295,7 @@ impl Driver {
                         latency.send_if_modified(|present| std::mem::replace(present, round_trip) != round_trip);
                     }
                 }
+                Output::JoinSent(channel, over) => self.routes.join_sent(channel, over),
                 Output::Joined(channel, outcome) => self.routes.joined(channel, &outcome),
                 Output::Status(status) => {
                     if let Some(present) = &self.status {

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use super::{
     asks::JoinParams,
+    presence::{Item, Kind, Lives, PresenceLog, SeatEnd, Told},
     queue::{Budget, Writer},
     received::Received,
 };
@@ -14,6 +15,7 @@ use crate::{
     core::{ChannelId, IdMap},
     error::{JoinError, NotJoined},
     message::{LastSeen, Reply, Topic},
+    presence::PresenceNames,
     serializer::{Incoming, Name},
     status::ChannelStatus,
     streams::feed::FeedWriter,
@@ -29,6 +31,8 @@ pub(super) struct Routes {
     /// Whose messages are for `wanted`: this header under this channel, until streams come or go.
     settled: Option<(u64, ChannelId)>,
     wanted: Vec<usize>,
+    /// And for these.
+    logs: Vec<(Arc<PresenceLog>, Kind)>,
 }
 
 #[derive(Debug)]
@@ -44,6 +48,7 @@ struct Route {
     topic: Topic,
     /// Those who watch how its joins come out.
     joins: Vec<FeedWriter<Result<Reply, JoinError>>>,
+    presence: Arc<Lives>,
     /// The closure that says what a join sends, and what it is told.
     asked: Option<Box<Asked>>,
 }
@@ -61,7 +66,13 @@ struct Stream {
 }
 
 impl Routes {
-    pub(super) fn register(&mut self, channel: ChannelId, topic: Topic, status: watch::Sender<ChannelStatus>) {
+    pub(super) fn register(
+        &mut self,
+        channel: ChannelId,
+        topic: Topic,
+        status: watch::Sender<ChannelStatus>,
+        presence: Arc<Lives>,
+    ) {
         let route = Route {
             status,
             events: Vec::new(),
@@ -71,6 +82,7 @@ impl Routes {
             leaving: false,
             topic,
             joins: Vec::new(),
+            presence,
             asked: None,
         };
         self.channels.insert(channel, route);
@@ -116,15 +128,20 @@ impl Routes {
         for &key in &self.wanted {
             touch(&mut self.streams, &mut self.touched, key, incoming);
         }
+        if !self.logs.is_empty() {
+            self.logs.retain(|(log, kind)| log.append(*kind, incoming));
+        }
     }
 
     /// Finds the streams that want this message, and so those behind it under the same header.
     #[inline(never)]
     fn settle(&mut self, channel: ChannelId, incoming: &Incoming<'_>) {
         self.wanted.clear();
+        self.logs.clear();
         self.settled = None;
         let Some(route) = self.channels.get_mut(&channel) else { return };
         self.wanted.extend(route.wanted(incoming));
+        self.logs = route.presence.wanted(incoming);
         if let Some(asked) = &mut route.asked {
             asked.received.note(&route.topic, incoming);
         } else if incoming.header > 0 {
@@ -145,6 +162,9 @@ impl Routes {
     pub(super) fn status(&mut self, channel: ChannelId, status: ChannelStatus) {
         if let Some(route) = self.channels.get_mut(&channel) {
             route.leaving = matches!(status, ChannelStatus::Leaving);
+            if matches!(status, ChannelStatus::Leaving | ChannelStatus::Errored { .. }) {
+                route.presence.mark(|| Item::Lost);
+            }
             route.status.send_replace(status);
         }
     }
@@ -156,12 +176,14 @@ impl Routes {
                 stream.writer.not_joined(cause.clone());
             }
         }
+        route.presence.mark(|| Item::NotJoined(cause.clone()));
     }
 
     /// Ends the streams of the channel's present life.
     pub(super) fn end_streams(&mut self, channel: ChannelId) {
         self.settled = None;
         let Some(route) = self.channels.get_mut(&channel) else { return };
+        route.presence.end();
         let staying = mem::take(&mut route.next_life);
         let ended: Vec<_> = route.keys().filter(|key| !staying.contains(key)).collect();
         for (_, keys) in &mut route.events {
@@ -189,8 +211,32 @@ impl Routes {
         }
     }
 
+    /// Without its channel the stream has ended: its seat's end is dropped.
+    pub(super) fn watch_presence(
+        &mut self,
+        channel: ChannelId,
+        names: PresenceNames,
+        seat: SeatEnd,
+        listener: Option<FeedWriter<Told>>,
+    ) {
+        self.settled = None;
+        let Some(route) = self.channels.get(&channel) else { return };
+        route.presence.attach(names, seat, listener, route.leaving);
+    }
+
+    pub(super) fn join_sent(&mut self, channel: ChannelId, over: bool) {
+        // A log that was full keeps what comes from here on.
+        self.settled = None;
+        if let Some(route) = self.channels.get(&channel) {
+            route.presence.mark(|| Item::JoinSent { over });
+        }
+    }
+
     pub(super) fn joined(&mut self, channel: ChannelId, outcome: &Result<Reply, JoinError>) {
         let Some(route) = self.channels.get_mut(&channel) else { return };
+        if outcome.is_ok() {
+            route.presence.mark(|| Item::Joined);
+        }
         route.joins.retain(|feed| !feed.is_abandoned());
         let bytes = match outcome {
             Ok(reply) | Err(JoinError::Refused(reply) | JoinError::Crashed(reply)) => reply.payload().whole().len(),
@@ -240,6 +286,14 @@ fn touch(streams: &mut Slab<Stream>, touched: &mut Vec<usize>, key: usize, incom
     if !stream.touched {
         stream.touched = true;
         touched.push(key);
+    }
+}
+
+impl Drop for Route {
+    fn drop(&mut self) {
+        // The present life, and the one that some already wait for.
+        self.presence.end();
+        self.presence.end();
     }
 }
 
@@ -334,7 +388,9 @@ mod tests {
     #[test]
     fn streams_come_and_go_between_messages_of_one_header() {
         let mut routes = Routes::default();
-        routes.register(ROOM, "room".into(), watch::Sender::new(ChannelStatus::Joined));
+        let budget = Budget::new(1 << 20);
+        let presence = Lives::new("room".into(), 1 << 20, budget.clone(), budget);
+        routes.register(ROOM, "room".into(), watch::Sender::new(ChannelStatus::Joined), presence.into());
         let mut first = stream(&mut routes, Some("shout"), 1);
         deliver(&mut routes, ROOM, "shout", 1);
         let (mut second, mut all) = (stream(&mut routes, Some("shout"), 2), stream(&mut routes, None, 3));

@@ -18,10 +18,11 @@ use crate::{
     core::{self, ChannelId, Raw, To, event},
     driver::{Shared, Token},
     error::{CastError, EncodeError, NotSent, PushError},
-    message::{EventName, Reply},
+    message::Reply,
     payload::Payload,
     serializer::Envelope,
     socket,
+    word::Word,
 };
 
 /// A message on its way, and its reply: [`Channel::push`](crate::Channel::push).
@@ -40,7 +41,7 @@ pub struct Push(Sending<Result<Reply, PushError>>);
 pub struct Cast(Sending<Result<(), CastError>>);
 
 impl Push {
-    pub(crate) fn new(channel: Arc<Inner>, event: EventName, payload: Result<Payload, EncodeError>) -> Self {
+    pub(crate) fn new(channel: Arc<Inner>, event: Word, payload: Result<Payload, EncodeError>) -> Self {
         Push(Sending::new(Target::Channel(channel), event, payload))
     }
 
@@ -52,7 +53,7 @@ impl Push {
 }
 
 impl Cast {
-    pub(crate) fn new(channel: Arc<Inner>, event: EventName, payload: Result<Payload, EncodeError>) -> Self {
+    pub(crate) fn new(channel: Arc<Inner>, event: Word, payload: Result<Payload, EncodeError>) -> Self {
         Cast(Sending::new(Target::Channel(channel), event, payload))
     }
 
@@ -156,13 +157,13 @@ impl Target {
 }
 
 enum Stage<O> {
-    New { event: EventName, payload: Result<Payload, EncodeError>, timeout: Option<Duration> },
+    New { event: Word, payload: Result<Payload, EncodeError>, timeout: Option<Duration> },
     Sent { id: u64, answer: Answer<O> },
     Done,
 }
 
 impl<O: Outcome> Sending<O> {
-    pub(crate) fn new(target: Target, event: EventName, payload: Result<Payload, EncodeError>) -> Self {
+    pub(crate) fn new(target: Target, event: Word, payload: Result<Payload, EncodeError>) -> Self {
         let payload = match (&target, event.name()) {
             (Target::Channel(_), name) if name == *event::JOIN || name == *event::LEAVE => {
                 let event = name.as_str();
@@ -174,7 +175,7 @@ impl<O: Outcome> Sending<O> {
     }
 
     /// As much of it may wait for the join as its sender sends: it bounds that by itself.
-    pub(crate) fn patient(channel: Arc<Inner>, event: EventName, payload: Payload, timeout: Duration) -> Self {
+    pub(crate) fn patient(channel: Arc<Inner>, event: Word, payload: Payload, timeout: Duration) -> Self {
         let mut sending = Sending::new(Target::Channel(channel), event, Ok(payload));
         sending.patient = true;
         sending.timeout(timeout);
@@ -203,7 +204,7 @@ impl<O: Outcome> Sending<O> {
         }
     }
 
-    fn begin(&mut self, event: EventName, payload: Payload, timeout: Option<Duration>) {
+    fn begin(&mut self, event: Word, payload: Payload, timeout: Option<Duration>) {
         let to = match &mut self.target {
             Target::Channel(channel) => To::Channel(channel.id),
             Target::Socket(_, raw) => match raw.take() {

@@ -202,7 +202,7 @@ impl<T> fmt::Debug for MessagesAs<T> {
 /// The items of an event stream alone: errors are traced and skipped.
 #[derive(Debug)]
 #[must_use = "streams do nothing unless polled"]
-pub struct Lossy<S>(S);
+pub struct Lossy<S>(pub(super) S);
 
 impl<S: Stream<Item = Result<T, EventError>> + Unpin, T> Stream for Lossy<S> {
     type Item = T;

@@ -3,6 +3,7 @@
 mod events;
 pub(crate) mod feed;
 mod latest;
+mod presence;
 mod sink;
 mod tagged;
 
@@ -13,10 +14,11 @@ use std::{
 
 use futures::Stream;
 
-pub(crate) use self::events::Subscription;
+pub(crate) use self::{events::Subscription, presence::Watching};
 pub use self::{
     events::{Events, EventsAs, Lossy, Messages, MessagesAs},
     latest::Latest,
+    presence::PresenceEvents,
     sink::EventSink,
 };
 use crate::{

@@ -15,9 +15,9 @@ use futures::Sink;
 use crate::{
     channel::Inner,
     error::{CastError, NotSent},
-    message::EventName,
     operation::Sending,
     payload::IntoPayload,
+    word::Word,
 };
 
 /// So many items are on their way at once, and about so many bytes of them.
@@ -40,7 +40,7 @@ const BYTES: usize = 64 << 10;
 #[must_use = "sinks do nothing unless polled"]
 pub struct EventSink<T> {
     channel: Arc<Inner>,
-    event: EventName,
+    event: Word,
     timeout: Duration,
     /// With the bytes of each.
     sending: VecDeque<(Sending<Result<(), CastError>>, usize)>,
@@ -52,7 +52,7 @@ pub struct EventSink<T> {
 }
 
 impl<T> EventSink<T> {
-    pub(crate) fn new(channel: Arc<Inner>, event: EventName) -> Self {
+    pub(crate) fn new(channel: Arc<Inner>, event: Word) -> Self {
         EventSink {
             channel,
             event,

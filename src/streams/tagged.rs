@@ -11,7 +11,7 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-use crate::{error::DecodeError, message::Message};
+use crate::{error::DecodeError, message::Message, presence::is_presence};
 
 /// What became of a message.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(super) enum Tagged<T> {
     Malformed(DecodeError),
 }
 
-/// Reads a message into the variant of its event's name.
+/// Reads a message into the variant of its event's name. Few enums of an application mean presence by their catch-all.
 pub(super) fn tagged<'a, T: Deserialize<'a>>(message: &'a Message) -> Tagged<T> {
     match T::deserialize(Event(message)) {
         Ok(value) => Tagged::Is(value),
@@ -33,11 +33,6 @@ pub(super) fn tagged<'a, T: Deserialize<'a>>(message: &'a Message) -> Tagged<T> 
         Err(Failure::Unknown) => Tagged::Unknown,
         Err(Failure::Malformed(error)) => Tagged::Malformed(error),
     }
-}
-
-/// The events of Phoenix' presence, which few enums of an application mean by their catch-all.
-fn is_presence(event: &str) -> bool {
-    matches!(event, "presence_state" | "presence_diff")
 }
 
 #[derive(Debug)]

@@ -14,6 +14,7 @@ mod lagging;
 mod lane;
 mod life;
 mod outside;
+mod presence;
 mod raw;
 mod sinks;
 mod streams;

@@ -14,6 +14,7 @@ mod p07_token;
 mod p08_iced;
 mod p09_leptos;
 mod p10_axum;
+mod p11_presence;
 mod p12_transport;
 #[expect(dead_code, reason = "it runs in `both` as well")]
 mod p13_tests;
@@ -50,6 +51,7 @@ fn all_can_be_spawned() {
     spawnable(p08_iced::main());
     spawnable(p09_leptos::main());
     spawnable(p10_axum::main());
+    spawnable(p11_presence::main());
     spawnable(p12_transport::main());
     spawnable(p14_shutdown::main());
     spawnable(p16_conveniences::main());

@@ -16,6 +16,12 @@ struct Welcome {
     motd: String,
 }
 
+#[derive(Deserialize)]
+struct Meta {
+    #[expect(dead_code, reason = "nobody looks at it here")]
+    nick: String,
+}
+
 #[derive(Serialize)]
 struct Move {
     x: f32,
@@ -59,7 +65,7 @@ pub(crate) async fn main(url: &str, transport: impl Transport) -> Result<(), Box
     let shouts = room.events("shout");
     let typed = room.events_as::<Shout>("shout");
     let all = room.messages_as::<RoomEvent>();
-    // Left out until presence exists: `room.presence::<Meta>()`.
+    let who = room.presence::<Meta>();
     let hello: Welcome = room.join(json!({ "nick": "ann" })).await?.json()?;
 
     let reply = room.push("shout", &shout).timeout(Duration::from_secs(2)).await?;
@@ -76,6 +82,6 @@ pub(crate) async fn main(url: &str, transport: impl Transport) -> Result<(), Box
     socket.disconnect().code(4000).reason("lunch").await;
     socket.close().await;
     println!("{} {} {:?} {:?}", hello.motd, reply.status(), first, status.next().await);
-    drop((log, all, polled));
+    drop((log, all, who, polled));
     Ok(())
 }

@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 
 use futures::{FutureExt, StreamExt};
-use phoenix_streams::{Channel, EventError, EventsAs, JoinError, Latest, PushError, Reply, Socket, Status, json};
+use phoenix_streams::{
+    Channel, EventError, EventsAs, JoinError, Latest, Presence, PushError, Reply, Socket, Status, json,
+};
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize, Clone, Debug)]
@@ -11,13 +13,19 @@ struct Shout {
     body: String,
 }
 
+#[derive(Deserialize, Clone)]
+struct Meta {
+    nick: String,
+}
+
 struct Room {
     socket: Socket,
     channel: Channel,
     shouts: EventsAs<Shout>,
-    // Left out until presence exists: `who: Latest<Presence<Meta>>` and what it showed last.
+    who: Latest<Presence<Meta>>,
     status: Latest<Status>,
     history: VecDeque<Shout>,
+    present: Presence<Meta>,
 }
 
 impl Room {
@@ -26,9 +34,11 @@ impl Room {
         let room = Room {
             socket: socket.clone(),
             shouts: channel.events_as("shout"),
+            who: channel.presence(),
             status: socket.status(),
             channel,
             history: VecDeque::new(),
+            present: Presence::default(),
         };
         room.channel.join(json!({})).await?;
         Ok(room)
@@ -40,6 +50,12 @@ impl Room {
         loop {
             tokio::select! {
                 s = self.shouts.next() => match s { Some(s) => self.history.push_back(s?), None => return Ok(()) },
+                Some(p) = self.who.next() => {
+                    for e in p.iter() {
+                        println!("{} x{}", e.key(), e.metas().len());
+                    }
+                    self.present = p
+                }
                 Some(s) = self.status.next() => if s.is_closed() { return Ok(()) }
             }
             if let Some(last) = self.history.back().cloned() {

@@ -68,7 +68,7 @@ pub(crate) async fn main() -> anyhow::Result<()> {
     let _b: EventsAs<Shout> = b;
     let _ = run_with(room.clone(), Channel::messages);
     let _ = run_with(socket.clone(), Socket::status);
-    // Left out until presence exists: `run_with(room.clone(), Channel::presence::<Shout>)`.
+    let _ = run_with(room.clone(), Channel::presence::<Shout>);
     let _ = run_with(("u".to_string(), "t".to_string()), connect);
     let _ = run_with(room, joined);
     Ok(())

@@ -41,7 +41,9 @@ impl World {
             Output::Latency(round_trip) => {
                 assert_eq!(round_trip.is_some(), self.cause.heartbeat || self.cause.pinged.is_some());
             }
-            Output::Joined(channel, _) => assert!(self.model.channels.contains_key(&channel)),
+            Output::JoinSent(channel, _) | Output::Joined(channel, _) => {
+                assert!(self.model.channels.contains_key(&channel))
+            }
             Output::Status(status) => {
                 self.model.stopped = matches!(status, Status::Stopped { .. });
                 assert_eq!(status.is_connected(), self.model.is_open());

@@ -1,0 +1,299 @@
+//! The list that the readers of a channel share: what came, folded in order.
+//!
+//! It follows the joins: diffs before the state of the present join are held until that has come, and those of an older
+//! join are dropped, since the state that is to come has them in it already (DEV-17).
+
+use std::{collections::VecDeque, mem, sync::Arc};
+
+use super::{Charge, Item, OVERHEAD, Told};
+use crate::{
+    driver::queue::Budget,
+    error::{DecodeError, EventError},
+    log,
+    message::{Message, Names, Topic},
+    payload::Payload,
+    presence::{People, PresenceNames, PresenceState, StateSync, Step},
+    streams::feed::FeedWriter,
+};
+
+/// What diffs that wait for a state may hold, in bytes. The oldest are dropped: a state has them in it, if it comes.
+const PENDING: usize = 1 << 20;
+/// So many of them are more than a server is late by.
+const SUSPICIOUS: usize = 100;
+
+#[derive(Debug)]
+pub(super) struct Fold {
+    topic: Topic,
+    names: PresenceNames,
+    people: People,
+    state: PresenceState,
+    /// Counts what readers want to see.
+    version: u64,
+    /// The state of the present join has not come.
+    awaiting: bool,
+    /// Diffs may still be of the join before.
+    over: bool,
+    pending: VecDeque<(Payload, Charge)>,
+    pending_bytes: usize,
+    warned: bool,
+    /// A large state on its way in.
+    reading: Option<Box<(StateSync, Charge)>>,
+    listeners: Vec<FeedWriter<Told>>,
+    limit: usize,
+    budget: Arc<Budget>,
+    /// For the list itself.
+    charged: usize,
+}
+
+/// The list as it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) people: People,
+    pub(crate) state: PresenceState,
+    pub(crate) pending: usize,
+    /// Another one is another list, or another state.
+    pub(crate) version: u64,
+}
+
+impl Fold {
+    pub(super) fn new(topic: Topic, names: PresenceNames, limit: usize, budget: Arc<Budget>) -> Self {
+        Fold {
+            topic,
+            names,
+            people: People::default(),
+            state: PresenceState::default(),
+            version: 0,
+            awaiting: true,
+            over: false,
+            pending: VecDeque::new(),
+            pending_bytes: 0,
+            warned: false,
+            reading: None,
+            listeners: Vec::new(),
+            limit,
+            budget,
+            charged: 0,
+        }
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let (people, state, pending) = (self.people.clone(), self.state, self.pending.len());
+        Snapshot { people, state, pending, version: self.version }
+    }
+
+    /// Nobody asked, and it was too much to keep: as if nothing had come.
+    pub(super) fn forget(&mut self) {
+        self.reading = None;
+        self.drop_pending();
+        self.awaiting = true;
+        self.set(People::default(), PresenceState::Awaiting);
+    }
+
+    /// What happened next. A state may have to be [read on](Self::advance).
+    pub(super) fn take(&mut self, item: Item, charge: Charge, left: &mut usize) {
+        match item {
+            Item::State(state) => {
+                let sync = StateSync::new(&self.people, state, !self.listeners.is_empty());
+                self.reading = Some(Box::new((sync, charge)));
+            }
+            Item::Diff(diff) if self.awaiting => self.hold(diff, charge),
+            Item::Diff(diff) => {
+                *left = left.saturating_sub(diff.as_bytes().len());
+                let mut people = self.people.clone();
+                if self.diff(&mut people, &diff) {
+                    self.put(people);
+                    self.tell_synced();
+                }
+            }
+            Item::Missed => {
+                log::presence_missed(&self.topic);
+                self.miss();
+            }
+            Item::JoinSent { over } => {
+                (self.awaiting, self.over, self.warned) = (true, over, false);
+                self.drop_pending();
+                self.go_stale();
+            }
+            Item::Joined => {
+                if mem::take(&mut self.over) {
+                    self.drop_pending();
+                }
+            }
+            Item::Lost => self.go_stale(),
+            Item::NotJoined(cause) => self.tell(|| Err(EventError::NotJoined(cause.clone())), 0),
+            Item::Listen(listener) => self.listeners.push(listener),
+            Item::Closed => {
+                self.drop_pending();
+                self.listeners.clear();
+                self.set(self.people.clone(), PresenceState::Closed);
+            }
+        }
+    }
+
+    /// Reads on in a state, as far as what is left allows; whether it is done with it.
+    pub(super) fn advance(&mut self, left: &mut usize) -> bool {
+        let Some(reading) = &mut self.reading else { return true };
+        let (sync, _) = &mut **reading;
+        let before = sync.at();
+        let read = sync.advance(*left);
+        *left = left.saturating_sub(sync.at() - before);
+        match read {
+            Ok(false) if sync.cost() <= self.limit => return false,
+            Ok(false) => {
+                log::presence_too_large(&self.topic, self.limit);
+                self.reading = None;
+                self.miss();
+            }
+            Ok(true) => {
+                if let Some(reading) = self.reading.take() {
+                    self.state(reading.0);
+                }
+            }
+            Err(error) => {
+                if let Some(reading) = self.reading.take() {
+                    self.undecodable(reading.0.state(), self.names.state_event().into(), error);
+                }
+            }
+        }
+        true
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_reading(&self) -> bool {
+        self.reading.is_some()
+    }
+
+    /// How far it has read into a state, in bytes.
+    #[cfg(test)]
+    pub(super) fn progress(&self) -> usize {
+        self.reading.as_ref().map_or(0, |reading| reading.0.at())
+    }
+
+    /// A state was read: it is the list, and behind it come the diffs that waited for it.
+    fn state(&mut self, sync: StateSync) {
+        let (mut people, steps) = sync.finish();
+        if !self.has_room(&people) {
+            return self.miss();
+        }
+        self.awaiting = false;
+        steps.into_iter().for_each(|step| self.tell_step(step));
+        for (diff, _charge) in mem::take(&mut self.pending) {
+            self.diff(&mut people, &diff);
+        }
+        self.pending_bytes = 0;
+        if self.put(people) {
+            self.set(self.people.clone(), PresenceState::Synced);
+            self.tell_synced();
+        }
+    }
+
+    /// Whether the diff could be read. What cannot leaves the list as it was.
+    fn diff(&mut self, people: &mut People, diff: &Payload) -> bool {
+        let mut steps = Vec::new();
+        let wanted = (!self.listeners.is_empty()).then_some(&mut steps);
+        match people.sync_diff(diff, wanted) {
+            Ok(()) => {
+                steps.into_iter().for_each(|step| self.tell_step(step));
+                true
+            }
+            Err(error) => {
+                self.undecodable(diff.clone(), self.names.diff_event().into(), error);
+                false
+            }
+        }
+    }
+
+    fn hold(&mut self, diff: Payload, charge: Charge) {
+        self.pending_bytes += diff.as_bytes().len() + OVERHEAD;
+        self.pending.push_back((diff, charge));
+        while self.pending_bytes > PENDING && self.pending.len() > 1 {
+            if let Some((oldest, _)) = self.pending.pop_front() {
+                self.pending_bytes -= oldest.as_bytes().len() + OVERHEAD;
+            }
+        }
+        if self.pending.len() >= SUSPICIOUS && !mem::replace(&mut self.warned, true) {
+            log::presence_without_state(&self.topic, self.names.state_event(), self.pending.len());
+        }
+    }
+
+    fn drop_pending(&mut self) {
+        self.pending.clear();
+        self.pending_bytes = 0;
+    }
+
+    /// The list is not the server's any more.
+    fn go_stale(&mut self) {
+        if self.state == PresenceState::Synced {
+            self.set(self.people.clone(), PresenceState::Stale);
+        }
+    }
+
+    /// Something of the list is not known. What comes now would be folded into a wrong one.
+    fn miss(&mut self) {
+        self.awaiting = true;
+        self.go_stale();
+    }
+
+    /// Puts a list in the place of the present one, if there is room for it.
+    fn put(&mut self, people: People) -> bool {
+        let room = self.has_room(&people);
+        if room {
+            self.set(people, self.state)
+        } else {
+            self.miss()
+        }
+        room
+    }
+
+    fn has_room(&mut self, people: &People) -> bool {
+        let fits = people.cost() <= self.limit && self.charge(people.cost());
+        if !fits {
+            log::presence_too_large(&self.topic, self.limit);
+        }
+        fits
+    }
+
+    fn charge(&mut self, cost: usize) -> bool {
+        if cost > self.charged && !self.budget.take(cost - self.charged) {
+            return false;
+        }
+        self.budget.give_back(self.charged.saturating_sub(cost));
+        self.charged = cost;
+        true
+    }
+
+    fn set(&mut self, people: People, state: PresenceState) {
+        if !self.people.is_same(&people) || self.state != state {
+            self.version += 1;
+        }
+        self.charge(people.cost());
+        (self.people, self.state) = (people, state);
+    }
+
+    fn undecodable(&mut self, payload: Payload, event: Box<str>, source: DecodeError) {
+        log::presence_undecodable(&self.topic, &event, &source);
+        let bytes = payload.as_bytes().len();
+        let message = Message::new(Arc::new(Names { topic: self.topic.clone(), event }), payload);
+        self.tell(|| Err(EventError::Decode { message: message.clone(), source: source.clone() }), bytes);
+    }
+
+    fn tell_step(&mut self, step: Step) {
+        let bytes = step.cost();
+        self.tell(|| Ok(Some(step.clone())), bytes);
+    }
+
+    fn tell_synced(&mut self) {
+        self.tell(|| Ok(None), 0);
+    }
+
+    fn tell(&mut self, told: impl Fn() -> Told, bytes: usize) {
+        self.listeners.retain(|listener| !listener.is_abandoned());
+        self.listeners.iter().for_each(|listener| listener.push(told(), bytes + OVERHEAD));
+    }
+}
+
+impl Drop for Fold {
+    fn drop(&mut self) {
+        self.budget.give_back(self.charged);
+    }
+}
