@@ -180,8 +180,8 @@ pub(crate) enum Output<T> {
     /// The last round trip that was measured over this connection.
     Latency(Option<Duration>),
     Channel(ChannelId, ChannelStatus),
-    /// A join was written; whether over a present one that the server still holds.
-    JoinSent(ChannelId, bool),
+    /// A join was written.
+    JoinSent(ChannelId),
     /// How a join of the channel came out.
     Joined(ChannelId, Result<Reply, JoinError>),
     /// Each stream of the channel is told once.

@@ -295,7 +295,7 @@ impl Driver {
                         latency.send_if_modified(|present| std::mem::replace(present, round_trip) != round_trip);
                     }
                 }
-                Output::JoinSent(channel, over) => self.routes.join_sent(channel, over),
+                Output::JoinSent(channel) => self.routes.join_sent(channel),
                 Output::Joined(channel, outcome) => self.routes.joined(channel, &outcome),
                 Output::Status(status) => {
                     if let Some(present) = &self.status {

@@ -196,3 +196,6 @@ impl<M> fmt::Debug for Presence<M> {
         f.debug_struct("Presence").field("state", &self.state).field("keys", &self.len()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

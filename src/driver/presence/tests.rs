@@ -53,7 +53,7 @@ impl Bed {
     }
 
     fn join(&self) {
-        self.lives.mark(|| Item::JoinSent { over: false });
+        self.lives.mark(|| Item::JoinSent);
         self.lives.mark(|| Item::Joined);
     }
 
@@ -99,6 +99,17 @@ fn what_nobody_asked_for_is_kept_to_its_bound_and_then_not_at_all() {
     bed.join();
     assert!(bed.state(0..3));
     assert_eq!(read(&bed.sit()), (PresenceState::Synced, 3), "the next join begins anew");
+}
+
+// Law 10: also if nobody asks until then.
+#[test]
+fn what_was_dropped_is_kept_again_from_the_next_join_on() {
+    let bed = Bed::new(BUDGET);
+    bed.join();
+    while bed.diff(0..100, 0..0) {}
+    bed.join();
+    assert!(bed.state(0..3));
+    assert_eq!(read(&bed.sit()), (PresenceState::Synced, 3));
 }
 
 // Law 10: where somebody holds a stream it is folded by the append that would exceed the bound.

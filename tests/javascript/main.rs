@@ -1,13 +1,23 @@
-//! Drives the embedded server with Phoenix' own JavaScript client.
+//! Drives the embedded server with Phoenix' own JavaScript client, and compares presence with it.
 //!
 //! Takes node and `npm ci --prefix tests/js`. Without them it is skipped, and says so; where `CI` is set it fails.
 
-#[path = "transcripts/app.rs"]
+#[path = "../transcripts/app.rs"]
 mod app;
+#[path = "../support/people.rs"]
+mod people;
+mod presence;
 
-use std::{path::Path, process::Stdio, sync::Arc};
+use std::{
+    path::Path,
+    process::{Command as Blocking, Stdio},
+    sync::Arc,
+};
 
-use phoenix_streams::testing::{Fault, Server};
+use phoenix_streams::{
+    Entry, Presence, PresenceEvent,
+    testing::{Fault, Server},
+};
 use tokio::{process::Command, sync::Semaphore};
 
 /// The cases of `check.mjs`. A case that is not run is not proven.
@@ -70,7 +80,7 @@ async fn it_finds_a_heartbeat_reply_with_another_ref() {
 
 /// Runs the script over each transport; exactly these cases must fail.
 async fn assert_failing(fault: Option<Fault>, failing: &[&str]) {
-    if !installed().await {
+    if !installed() {
         return;
     }
     for transport in TRANSPORTS {
@@ -110,9 +120,8 @@ async fn start(auth_token: bool, fault: Option<Fault>) -> Server {
     server
 }
 
-async fn installed() -> bool {
-    let node =
-        Command::new("node").arg("--version").stdout(Stdio::null()).status().await.is_ok_and(|node| node.success());
+fn installed() -> bool {
+    let node = Blocking::new("node").arg("--version").stdout(Stdio::null()).status().is_ok_and(|node| node.success());
     let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/js/node_modules/phoenix").exists();
     let installed = node && modules;
     let how = "the JavaScript client takes node and `npm ci --prefix tests/js`";
