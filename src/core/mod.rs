@@ -184,6 +184,8 @@ pub(crate) enum Output<T> {
     JoinSent(ChannelId),
     /// How a join of the channel came out.
     Joined(ChannelId, Result<Reply, JoinError>),
+    /// A join of the channel before the present one is over.
+    OlderEnded(ChannelId),
     /// Each stream of the channel is told once.
     NotJoined(ChannelId, NotJoined),
     /// The streams of the channel's present life end; those taken while it was leaving belong to the next.

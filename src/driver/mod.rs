@@ -297,6 +297,7 @@ impl Driver {
                 }
                 Output::JoinSent(channel) => self.routes.join_sent(channel),
                 Output::Joined(channel, outcome) => self.routes.joined(channel, &outcome),
+                Output::OlderEnded(channel) => self.routes.older_ended(channel),
                 Output::Status(status) => {
                     if let Some(present) = &self.status {
                         present.send_replace(status);

@@ -232,6 +232,12 @@ impl Routes {
         }
     }
 
+    pub(super) fn older_ended(&mut self, channel: ChannelId) {
+        if let Some(route) = self.channels.get(&channel) {
+            route.presence.mark(|| Item::OlderEnded);
+        }
+    }
+
     pub(super) fn joined(&mut self, channel: ChannelId, outcome: &Result<Reply, JoinError>) {
         let Some(route) = self.channels.get_mut(&channel) else { return };
         if outcome.is_ok() {

@@ -111,8 +111,9 @@ impl Fold {
                 self.drop_pending();
                 self.go_stale();
             }
-            // Until here they may have been of an older join. The state is made behind the answer, with all of them in it.
-            Item::Joined => self.drop_pending(),
+            // Until here they may have been of an older join, whose messages come up to its end. The state is made behind
+            // both, with all of them in it (C-39).
+            Item::Joined | Item::OlderEnded => self.drop_pending(),
             Item::Lost => self.go_stale(),
             Item::NotJoined(cause) => self.tell(|| Err(EventError::NotJoined(cause.clone())), 0),
             Item::Listen(listener) => self.listeners.push(listener),

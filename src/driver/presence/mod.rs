@@ -74,6 +74,8 @@ pub(super) enum Item {
     JoinSent,
     /// It was answered: what comes from here on is of this join.
     Joined,
+    /// A join before it is over.
+    OlderEnded,
     /// The channel is not joined any more.
     Lost,
     NotJoined(NotJoined),
