@@ -52,6 +52,10 @@ fn presence(server: ServerBuilder) -> ServerBuilder {
             peer.update(&user(&peer), meta);
             Ok(json!({}))
         })
+        .on("presence:*", "tell", |peer, what| async move {
+            peer.broadcast_from("told", what);
+            Ok(json!({}))
+        })
         .on("presence:*", "list", |peer, _| async move { Ok(peer.presences()) })
         .on("presence:*", "untrack", |peer, _| async move {
             peer.untrack(&user(&peer));
