@@ -147,8 +147,9 @@ fn p_11_what_waits_under_an_older_join_is_dropped() {
     let mut bed = Bed::joined();
     bed.diff(one("ann", "1"), json!({}));
     bed.take(Item::Lost);
-    bed.join();
+    bed.take(Item::JoinSent);
     assert_eq!(bed.fold.snapshot().pending, 0);
+    bed.take(Item::Joined);
     bed.state(json!({}));
     assert_eq!(bed.list(), (Synced, json!({})), "Ann had left by then");
     assert_eq!(bed.told(), ["sync"]);
