@@ -11,7 +11,7 @@ use phoenix_streams::testing::{Fault, Server};
 use tokio::{process::Command, sync::Semaphore};
 
 /// The cases of `check.mjs`. A case that is not run is not proven.
-const CASES: [&str; 23] = [
+const CASES: [&str; 26] = [
     "join",
     "join refused",
     "join of an unmatched topic",
@@ -35,12 +35,15 @@ const CASES: [&str; 23] = [
     "auth token refused",
     "auth token unanswered",
     "connect refused",
+    "presence",
+    "presence keys",
+    "presence, at random",
 ];
 
 /// As `check.mjs` has them.
 const TRANSPORTS: [&str; 2] = ["websocket", "longpoll"];
 
-// C-39, L-10, L-29, N-5, N-12
+// C-39, L-10, N-5, P-12, P-38
 #[tokio::test]
 async fn the_official_client_finds_nothing_wrong() {
     assert_failing(None, &[]).await;
@@ -55,7 +58,8 @@ async fn it_finds_a_close_before_the_reply() {
 // W-4
 #[tokio::test]
 async fn it_finds_a_broadcast_with_a_join_ref() {
-    assert_failing(Some(Fault::BroadcastWithJoinRef), &["broadcast"]).await;
+    let broadcasts = ["broadcast", "presence", "presence keys", "presence, at random"];
+    assert_failing(Some(Fault::BroadcastWithJoinRef), &broadcasts).await;
 }
 
 // N-5

@@ -33,6 +33,7 @@ mod handshake;
 mod hub;
 mod long_poll;
 mod peer;
+mod presence;
 mod response;
 mod server;
 mod socket;
