@@ -148,7 +148,7 @@ impl Page<'_> {
             (above, 0) => format!("and {above} more above: Up scrolls"),
             (above, below) => format!("and {above} more above, {below} below"),
         };
-        if let Some(row) = area.rows().last() {
+        if let Some(row) = area.rows().next_back() {
             self.put(row, &more, FAINT);
         }
     }
