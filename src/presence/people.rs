@@ -53,7 +53,7 @@ impl Step {
 pub(crate) type Steps<'a> = Option<&'a mut Vec<Step>>;
 
 impl People {
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.map.len()
     }
 
@@ -107,18 +107,18 @@ impl People {
             }
         }
         for (key, given) in &leaves.0 {
-            let Some(current) = self.remove(&key.0) else { continue };
+            let Some(current) = self.get(&key.0).cloned() else { continue };
             let metas: Vec<_> = current.metas.iter().filter(|meta| !given.has(&meta.reference)).cloned().collect();
             if metas.len() == current.metas.len() && !metas.is_empty() {
                 // Nobody that was here has left.
-                self.insert(current);
                 continue;
             }
             let remaining =
                 (!metas.is_empty()).then(|| Arc::new(Person::new(current.key.clone(), metas, current.extra.clone())));
-            if let Some(remaining) = &remaining {
-                self.insert(remaining.clone());
-            }
+            match &remaining {
+                Some(remaining) => self.insert(remaining.clone()),
+                None => self.remove(&current.key),
+            };
             if let Some(steps) = &mut steps {
                 let left = Arc::new(given.to_person(current.key.clone()));
                 steps.push(Step::Left { remaining, left });

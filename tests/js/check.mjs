@@ -1,12 +1,15 @@
-// Drives a server with the official client: node check.mjs websocket|longpoll URL AUTH_URL
+// Drives a server with the official client: node check.mjs websocket|longpoll URL AUTH_URL [GUESTS]
 //
 // URL is an endpoint without auth tokens, AUTH_URL one that takes them. Prints `ok NAME` or `not ok NAME: why` for
 // every case, then how many of how many; exits with 1 unless all are ok.
+// GUESTS is how many other clients are in the random case of presence, and say so when their lists are equal to the one
+// they are told.
+// SEED=N takes the steps of a random case that failed with it.
 
 import { LongPoll, Presence, Socket } from "phoenix";
 import WebSocket from "ws";
 
-const [transport, url, authUrl] = process.argv.slice(2);
+const [transport, url, authUrl, guests = 0] = process.argv.slice(2);
 const DEADLINE = 20_000;
 const NEVER = 1_000_000;
 
@@ -369,8 +372,14 @@ async function atRandom(seed) {
     const [, list] = await outcome(channel.push("list", {}));
     return Object.values(list).flatMap(({ metas }) => metas).length;
   };
-  while ((await count(devices[0].device)) !== devices.length) continue;
+  while ((await count(devices[0].device)) !== devices.length + Number(guests)) continue;
   await agree(...devices.map(({ device }) => device));
+  // And with it the lists of the other clients.
+  const [{ device: { channel, presence } }] = devices;
+  const equals = queue();
+  channel.on("told", equals.add);
+  await outcome(channel.push("tell", { list: Object.fromEntries(presence.list((key, { metas }) => [key, { metas }])) }));
+  for (let guest = 0; guest < Number(guests); guest += 1) equal(await equals.next(), { equal: true });
 }
 
 async function act(state, step) {

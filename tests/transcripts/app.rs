@@ -10,7 +10,7 @@ use phoenix_streams::{
     testing::{Answer, ConnectInfo, Peer, Refuse, Response, Server, ServerBuilder},
 };
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, task::yield_now};
 
 /// What is slow waits for a permit of `gate`.
 pub(crate) fn app(gate: &Arc<Semaphore>) -> ServerBuilder {
@@ -43,11 +43,17 @@ fn presence(server: ServerBuilder) -> ServerBuilder {
     server
         .join("presence:*", |_, params| async move { Ok(json!({ "user": value(&params)["user"] })) })
         .after_join("presence:*", |peer, params| async move {
+            // Of others, who come and go at once with this, diffs may come before the state.
+            yield_now().await;
             peer.push("presence_state", peer.presences());
             peer.track(&user(&peer), value(&params).get("meta").unwrap_or(&json!({})));
         })
         .on("presence:*", "update_meta", |peer, meta| async move {
             peer.update(&user(&peer), meta);
+            Ok(json!({}))
+        })
+        .on("presence:*", "tell", |peer, what| async move {
+            peer.broadcast_from("told", what);
             Ok(json!({}))
         })
         .on("presence:*", "list", |peer, _| async move { Ok(peer.presences()) })

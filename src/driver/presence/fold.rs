@@ -31,8 +31,6 @@ pub(super) struct Fold {
     version: u64,
     /// The state of the present join has not come.
     awaiting: bool,
-    /// Diffs may still be of the join before.
-    over: bool,
     pending: VecDeque<(Payload, Charge)>,
     pending_bytes: usize,
     warned: bool,
@@ -64,7 +62,6 @@ impl Fold {
             state: PresenceState::default(),
             version: 0,
             awaiting: true,
-            over: false,
             pending: VecDeque::new(),
             pending_bytes: 0,
             warned: false,
@@ -109,16 +106,14 @@ impl Fold {
                 log::presence_missed(&self.topic);
                 self.miss();
             }
-            Item::JoinSent { over } => {
-                (self.awaiting, self.over, self.warned) = (true, over, false);
+            Item::JoinSent => {
+                (self.awaiting, self.warned) = (true, false);
                 self.drop_pending();
                 self.go_stale();
             }
-            Item::Joined => {
-                if mem::take(&mut self.over) {
-                    self.drop_pending();
-                }
-            }
+            // Until here they may have been of an older join, whose messages come up to its end. The state is made behind
+            // both, with all of them in it (C-39).
+            Item::Joined | Item::OlderEnded => self.drop_pending(),
             Item::Lost => self.go_stale(),
             Item::NotJoined(cause) => self.tell(|| Err(EventError::NotJoined(cause.clone())), 0),
             Item::Listen(listener) => self.listeners.push(listener),
@@ -156,6 +151,17 @@ impl Fold {
             }
         }
         true
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_reading(&self) -> bool {
+        self.reading.is_some()
+    }
+
+    /// How far it has read into a state, in bytes.
+    #[cfg(test)]
+    pub(super) fn progress(&self) -> usize {
+        self.reading.as_ref().map_or(0, |reading| reading.0.at())
     }
 
     /// A state was read: it is the list, and behind it come the diffs that waited for it.
@@ -286,3 +292,6 @@ impl Drop for Fold {
         self.budget.give_back(self.charged);
     }
 }
+
+#[cfg(test)]
+mod tests;

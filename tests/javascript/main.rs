@@ -1,13 +1,27 @@
-//! Drives the embedded server with Phoenix' own JavaScript client.
+//! Drives the embedded server with Phoenix' own JavaScript client, and compares presence with it.
 //!
 //! Takes node and `npm ci --prefix tests/js`. Without them it is skipped, and says so; where `CI` is set it fails.
 
-#[path = "transcripts/app.rs"]
+#[path = "../transcripts/app.rs"]
 mod app;
+#[path = "../support/company.rs"]
+mod company;
+mod guests;
+#[path = "../support/people.rs"]
+mod people;
+mod presence;
 
-use std::{path::Path, process::Stdio, sync::Arc};
+use std::{
+    path::Path,
+    process::{Command as Blocking, Stdio},
+    sync::Arc,
+};
 
-use phoenix_streams::testing::{Fault, Server};
+use futures::future::{join, join_all};
+use phoenix_streams::{
+    Entry, Presence, PresenceEvent,
+    testing::{Fault, Server},
+};
 use tokio::{process::Command, sync::Semaphore};
 
 /// The cases of `check.mjs`. A case that is not run is not proven.
@@ -40,6 +54,9 @@ const CASES: [&str; 26] = [
     "presence, at random",
 ];
 
+/// Of this crate, beside the official client.
+const GUESTS: u64 = 3;
+
 /// As `check.mjs` has them.
 const TRANSPORTS: [&str; 2] = ["websocket", "longpoll"];
 
@@ -70,7 +87,7 @@ async fn it_finds_a_heartbeat_reply_with_another_ref() {
 
 /// Runs the script over each transport; exactly these cases must fail.
 async fn assert_failing(fault: Option<Fault>, failing: &[&str]) {
-    if !installed().await {
+    if !installed() {
         return;
     }
     for transport in TRANSPORTS {
@@ -81,14 +98,18 @@ async fn assert_failing(fault: Option<Fault>, failing: &[&str]) {
 async fn assert_failing_over(transport: &str, fault: Option<Fault>, failing: &[&str]) {
     let server = start(false, fault).await;
     let with_token = start(true, fault).await;
+    // Where nothing is to fail the official client has company in its random case of presence.
+    let guests = if fault.is_none() { GUESTS } else { 0 };
+    let company = join_all((0..guests).map(|n| guests::visit(server.url(), transport, n)));
     let script = Command::new("node")
-        .args(["tests/js/check.mjs", transport, server.url(), with_token.url()])
+        .args(["tests/js/check.mjs", transport, server.url(), with_token.url(), &guests.to_string()])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stderr(Stdio::inherit())
         .kill_on_drop(true)
-        .output()
-        .await
-        .unwrap();
+        .output();
+    // A guest that finds a difference panics.
+    let (script, _) = join(script, company).await;
+    let script = script.unwrap();
     let printed = String::from_utf8(script.stdout).unwrap();
     let lines: Vec<&str> = printed.lines().collect();
     assert_eq!(lines.len(), CASES.len() + 1, "{transport}: {printed}");
@@ -110,9 +131,8 @@ async fn start(auth_token: bool, fault: Option<Fault>) -> Server {
     server
 }
 
-async fn installed() -> bool {
-    let node =
-        Command::new("node").arg("--version").stdout(Stdio::null()).status().await.is_ok_and(|node| node.success());
+fn installed() -> bool {
+    let node = Blocking::new("node").arg("--version").stdout(Stdio::null()).status().is_ok_and(|node| node.success());
     let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/js/node_modules/phoenix").exists();
     let installed = node && modules;
     let how = "the JavaScript client takes node and `npm ci --prefix tests/js`";
