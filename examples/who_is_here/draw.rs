@@ -127,10 +127,11 @@ impl Page<'_> {
         if rows == 1 && number > 1 {
             return self.put(area, &state.names(area.width.into()), PLAIN);
         }
-        let hint = match (number, state.present.state(), state.present.pending()) {
-            (0, PresenceState::Awaiting, 0) => "The server has not said yet who is here.",
-            (0, PresenceState::Awaiting, _) => "The server tells of changes, but has never pushed presence_state.",
-            (0, ..) => "Nobody is here, not even you: does the server track whoever joins?",
+        let hint = match (number, state.present.state()) {
+            (0, PresenceState::Awaiting) => {
+                "The server has not said yet who is here. If it stays so, its channel does not push presence_state."
+            }
+            (0, _) => "Nobody is here, not even you: does the server track whoever joins?",
             _ => "",
         };
         self.hint(area, hint);
@@ -147,7 +148,7 @@ impl Page<'_> {
             (above, 0) => format!("and {above} more above: Up scrolls"),
             (above, below) => format!("and {above} more above, {below} below"),
         };
-        if let Some(row) = area.rows().last() {
+        if let Some(row) = area.rows().next_back() {
             self.put(row, &more, FAINT);
         }
     }
@@ -160,10 +161,12 @@ impl Page<'_> {
             (false, true) => (BOLD, self.state_style(&person.state)),
             (false, false) => (PLAIN, self.state_style(&person.state)),
         };
+        if row.width < 16 {
+            return self.put(row, &format!("{name} {}", person.state), state_style);
+        }
         // The columns are as wide as the pane lets them, whoever is here, and so do not jump.
         let columns = match row.width {
-            ..16 => [Constraint::Fill(1), Constraint::Max(7), Constraint::Length(0)],
-            16..32 => [Constraint::Fill(1), Constraint::Length(8), Constraint::Length(0)],
+            ..32 => [Constraint::Fill(1), Constraint::Length(8), Constraint::Length(0)],
             32.. => [Constraint::Length(row.width * 2 / 5), Constraint::Length(8), Constraint::Fill(1)],
         };
         let [names, states, devices] = Layout::horizontal(columns).spacing(1).areas(row);

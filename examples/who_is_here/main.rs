@@ -29,7 +29,7 @@ use std::{
 };
 
 use futures::{StreamExt, stream::FuturesUnordered};
-use phoenix_streams::{Socket, json};
+use phoenix_streams::{Backoff, Socket, json};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use demo::Demo;
@@ -92,7 +92,9 @@ async fn run() -> Result<String, String> {
 
 /// One loop: whatever happens comes by a stream, changes the state, and the state is drawn. What was seen, in a sentence.
 async fn watch(url: &str, topic: String, name: String, ended: impl Future<Output = ()>) -> Result<String, String> {
-    let describe = Socket::builder(url).heartbeat(Duration::from_secs(5));
+    // Somebody is looking: it is tried again every two seconds at least, and each heartbeat measures the latency.
+    let backoff = Backoff::exponential(Duration::from_millis(50), Duration::from_secs(2));
+    let describe = Socket::builder(url).reconnect(backoff).heartbeat(Duration::from_secs(5));
     let socket = describe.start().map_err(|error| error.to_string())?;
     let room = socket.channel(&topic);
     let mut people = room.presence::<Meta>();
@@ -124,7 +126,7 @@ async fn watch(url: &str, topic: String, name: String, ended: impl Future<Output
             },
             Some(status) = status.next() => {
                 if status.is_connected() {
-                    // For a first round trip, now; heartbeats measure the later ones.
+                    // For a first round trip, now.
                     tokio::spawn(socket.ping());
                 }
                 state.connection(status);

@@ -26,16 +26,19 @@ pub(crate) fn width(text: &str) -> usize {
 
 /// Broken into lines no wider than this many columns: between words where that can be.
 pub(crate) fn wrapped(text: &str, columns: usize) -> Vec<String> {
-    let (mut lines, mut line) = (Vec::new(), String::new());
+    let (mut lines, mut line, mut used) = (Vec::new(), String::new(), 0);
     for symbol in symbols(text) {
-        while !line.is_empty() && width(&line) + width(&symbol) > columns {
+        let wide = width(&symbol);
+        while !line.is_empty() && used + wide > columns {
             let place = line.rfind(' ').filter(|_| symbol != " ").map_or(line.len(), |space| space + 1);
             let rest = line.split_off(place);
+            used = width(&rest);
             lines.push(std::mem::replace(&mut line, rest).trim_end().to_owned());
         }
         // A space at which a line was broken is not seen.
         if !(symbol == " " && line.is_empty()) {
             line += &symbol;
+            used += wide;
         }
     }
     lines.push(line);

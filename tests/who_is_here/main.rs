@@ -183,7 +183,7 @@ async fn a_list_that_is_never_pushed_is_awaited_in_words() {
     let server = server().await;
     let mut eve = start(&[server.url(), "forgetful", "eve"], &[], USUAL);
     eve.shows(&["waiting for the list"]).await;
-    eve.shows(&["but has never pushed"]).await;
+    eve.shows(&["has not said yet who is here"]).await;
     eve.press("\x03").await;
     let left = eve.restored().await;
     assert!(left.status.success() && left.text.contains("who is there was never told"), "{}", left.text);

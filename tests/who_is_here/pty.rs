@@ -12,7 +12,7 @@ use tokio::{
 use vt100::{Parser, Screen};
 
 /// For machines that have much else to do.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Terminal {
     pty: Pty,

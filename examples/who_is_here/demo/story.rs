@@ -44,16 +44,16 @@ const ROUND: [Step; 22] = [
     Cut,
     Goes("cleo", "tablet"),
     Turns("bob", "phone", "busy"),
-    Comes("Zoë 👩‍🚀", "space suit", "online"),
+    Comes("Zoë 🚀", "space suit", "online"),
     Mend,
     Pause,
     Pause,
-    Says("Zoë 👩‍🚀", "space suit", "Hello. Somebody was here, but has just gone?"),
+    Says("Zoë 🚀", "space suit", "Hello. Somebody was here, but has just gone?"),
     Turns("小林さん", "desktop", "busy"),
     Goes("ann", "phone"),
     Turns("bob", "phone", "away"),
     Goes("Maximiliane-Alexandra of the very long name", "laptop"),
-    Goes("Zoë 👩‍🚀", "space suit"),
+    Goes("Zoë 🚀", "space suit"),
 ];
 
 /// The devices that are there.
