@@ -6,12 +6,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     payload::IntoPayload,
-    presence::{Entry, Presence, PresenceEvent},
+    presence::{Presence, PresenceEvent, tests::people},
     streams::feed::{Bounds, Feed, feed},
 };
-
-#[path = "../../../../tests/support/people.rs"]
-mod people;
 
 struct Bed {
     fold: Fold,
