@@ -198,4 +198,4 @@ impl<M> fmt::Debug for Presence<M> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,7 +1,7 @@
 //! Clients of this crate on the topic of the official client's random case of presence.
 
 use futures::StreamExt;
-use phoenix_streams::{LongPoll, Transport, Value, WebSocket, json};
+use phoenix_streams::{LongPoll, Value, WebSocket, json};
 
 use crate::company::{Member, list_of};
 

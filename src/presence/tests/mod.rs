@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use super::*;
 
 #[path = "../../../tests/support/people.rs"]
-mod people;
+pub(crate) mod people;
 
 use people::list;
 

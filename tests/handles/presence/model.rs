@@ -2,7 +2,9 @@
 //!
 //! As Phoenix has it: a diff goes to whoever is subscribed when it happens, in order, and may come late. A channel
 //! subscribes before its join is answered, and reads the list of its state after that: what happens between reading and
-//! pushing it comes before the state, and is not in it; what happened before may come behind, and is.
+//! pushing it comes before the state, and is not in it; what happened before may come behind, and is. A join over a present
+//! one ends that, and misses what happens until it has subscribed itself; what the older one was about to be told comes
+//! before its close, which comes behind the answer (C-39).
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -39,6 +41,8 @@ pub(super) struct Met {
     pub(super) not_in_it: usize,
     /// Diffs behind the state that are in it.
     pub(super) behind: usize,
+    /// Diffs of an older join behind the answer to its successor.
+    pub(super) late: usize,
 }
 
 /// The list, as it was when this many changes had happened.
@@ -47,6 +51,10 @@ type Snapshot = (Value, u32);
 struct ServerChannel {
     join: Incoming,
     stage: Stage,
+    /// Those it replaced, whose close was not told yet.
+    older: Vec<Incoming>,
+    /// So many of what is due are theirs.
+    late: usize,
     /// What happened since it subscribed and was not told yet, with its number.
     due: VecDeque<(u32, Value)>,
     /// The number of the last that was told before the state.
@@ -149,12 +157,12 @@ impl Server {
                 return;
             };
             match &*message.event {
-                "phx_join" => self.join(message).await,
+                "phx_join" => self.join(message),
                 "phx_leave" => {
                     link.reply(&message, "ok", ()).await;
                     self.met.leaves += 1;
                     if self.channel.as_ref().is_some_and(|channel| channel.join.join_ref == message.join_ref) {
-                        self.tell_late().await;
+                        while self.diff().await {}
                         self.channel = None;
                     }
                 }
@@ -163,27 +171,23 @@ impl Server {
         }
     }
 
-    async fn join(&mut self, join: Incoming) {
+    fn join(&mut self, join: Incoming) {
         self.met.joins += 1;
-        if self.channel.is_some() {
+        let (mut older, mut due) = (Vec::new(), VecDeque::new());
+        if let Some(channel) = self.channel.take() {
             self.met.over += 1;
-            self.tell_late().await;
+            (older, due) = (channel.older, channel.due);
+            older.push(channel.join);
         }
-        let (stage, due) = (Stage::Starting, VecDeque::new());
-        self.channel = Some(ServerChannel { join, stage, due, told: 0, stated: 0 });
-    }
-
-    /// What a channel that ends was about to be told is told before anything of the next; some of it is lost.
-    async fn tell_late(&mut self) {
-        while self.channel.as_ref().is_some_and(|channel| channel.due.len() > 1) {
-            self.diff().await;
-        }
+        let late = due.len();
+        self.channel = Some(ServerChannel { join, stage: Stage::Starting, older, late, due, told: 0, stated: 0 });
     }
 
     /// The next diff; false where there is none.
     pub(super) async fn diff(&mut self) -> bool {
         let (Some(link), Some(channel)) = (&mut self.link, &mut self.channel) else { return false };
         let Some((number, diff)) = channel.due.pop_front() else { return false };
+        channel.late = channel.late.saturating_sub(1);
         if matches!(channel.stage, Stage::Stated) {
             self.met.behind += usize::from(number <= channel.stated);
         } else {
@@ -197,6 +201,16 @@ impl Server {
     /// The channel does the next of what it does on a join; false where it has done all.
     pub(super) async fn proceed(&mut self) -> bool {
         let list = self.list();
+        let of_older = |channel: &ServerChannel| matches!(channel.stage, Stage::Answered) && !channel.older.is_empty();
+        if self.channel.as_ref().is_some_and(of_older) {
+            while self.channel.as_ref().is_some_and(|channel| channel.late > 0) {
+                self.met.late += 1;
+                self.diff().await;
+            }
+            let (Some(link), Some(channel)) = (&mut self.link, &mut self.channel) else { return false };
+            link.close_channel(&channel.older.remove(0)).await;
+            return true;
+        }
         let (Some(link), Some(channel)) = (&mut self.link, &mut self.channel) else { return false };
         channel.stage = match std::mem::replace(&mut channel.stage, Stage::Stated) {
             Stage::Starting => Stage::Subscribed,
@@ -218,7 +232,7 @@ impl Server {
 
     /// The channel crashes, or its join does.
     pub(super) async fn crash(&mut self) {
-        self.tell_late().await;
+        while self.diff().await {}
         let (Some(link), Some(channel)) = (&mut self.link, self.channel.take()) else { return };
         self.met.crashes += 1;
         match channel.stage {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::support::builder;
 
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 1_500;
 const STEPS: u32 = 120;
 
 // P-9, P-37, P-38, DEV-17
@@ -30,8 +30,9 @@ async fn p_38_the_list_is_the_servers_own_after_whatever_happens() {
         }
         met = world.server.met;
     }
-    let often = [met.joins, met.over, met.leaves, met.crashes, met.breaks, met.before, met.not_in_it, met.behind];
-    assert!(!many || often.iter().all(|times| *times > 200), "{met:?}");
+    let often =
+        [met.joins, met.over, met.leaves, met.crashes, met.breaks, met.before, met.not_in_it, met.behind, met.late];
+    assert!(!many || often.iter().all(|times| *times > 100), "{met:?}");
 }
 
 struct World {
@@ -190,7 +191,7 @@ fn by_ref(mut list: Value) -> Value {
 }
 
 async fn settle_some() {
-    for _ in 0..8 {
+    for _ in 0..4 {
         yield_now().await;
     }
 }

@@ -6,12 +6,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     payload::IntoPayload,
-    presence::{Entry, Presence, PresenceEvent},
+    presence::{Presence, PresenceEvent, tests::people},
     streams::feed::{Bounds, Feed, feed},
 };
-
-#[path = "../../../../tests/support/people.rs"]
-mod people;
 
 struct Bed {
     fold: Fold,
@@ -166,6 +163,22 @@ fn what_comes_before_the_answer_to_a_join_is_in_its_state() {
     bed.diff(one("cat", "3"), json!({}));
     bed.state(one("bob", "2"));
     assert_eq!(bed.list(), (Synced, json!({ "bob": ["2"], "cat": ["3"] })));
+}
+
+// DEV-17: or until the end of that join, which comes behind the answer (C-39).
+#[test]
+fn what_comes_before_the_end_of_an_older_join_is_in_the_state() {
+    let mut bed = Bed::joined();
+    bed.take(Item::JoinSent);
+    bed.take(Item::Joined);
+    bed.diff(one("ann", "1"), json!({}));
+    bed.take(Item::OlderEnded);
+    bed.diff(one("cat", "3"), json!({}));
+    bed.state(json!({}));
+    assert_eq!(bed.list(), (Synced, json!({ "cat": ["3"] })));
+    bed.diff(one("dan", "4"), json!({}));
+    bed.take(Item::OlderEnded);
+    assert_eq!(bed.list(), (Synced, json!({ "cat": ["3"], "dan": ["4"] })), "behind the state it is nothing");
 }
 
 // P-42
