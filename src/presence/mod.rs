@@ -76,7 +76,8 @@ impl<M> Presence<M> {
     }
 
     /// How many diffs wait for a `presence_state`, without which they mean nothing. Where this grows and nothing comes, the
-    /// server's channel has forgotten to push it.
+    /// server's channel has forgotten to push it. It alone makes no item of the stream: ask
+    /// [`current`](crate::Latest::current).
     pub fn pending(&self) -> usize {
         self.pending
     }
