@@ -25,8 +25,8 @@ use super::{
 };
 
 /// The messages of so many lives of a list, folded by hand; and of a list behind a channel.
-const PURE: u64 = 3_000;
-const JOINED: u64 = 1_500;
+const PURE: u64 = 2_000;
+const JOINED: u64 = 1_000;
 
 // P-15, P-21, P-37, P-38
 #[test]

@@ -96,10 +96,12 @@ impl Fold {
             Item::Diff(diff) if self.awaiting => self.hold(diff, charge),
             Item::Diff(diff) => {
                 *left = left.saturating_sub(diff.as_bytes().len());
-                let mut people = self.people.clone();
-                if self.diff(&mut people, &diff) {
-                    self.put(people);
-                    self.tell_synced();
+                let (mut people, mut told) = (self.people.clone(), Vec::new());
+                let read = self.diff(&mut people, &diff, &mut told);
+                if read {
+                    self.put(people, told);
+                } else {
+                    self.tell_all(told);
                 }
             }
             Item::Missed => {
@@ -115,7 +117,7 @@ impl Fold {
             // both, with all of them in it (C-39).
             Item::Joined | Item::OlderEnded => self.drop_pending(),
             Item::Lost => self.go_stale(),
-            Item::NotJoined(cause) => self.tell(|| Err(EventError::NotJoined(cause.clone())), 0),
+            Item::NotJoined(cause) => self.tell_all(vec![(Err(EventError::NotJoined(cause)), 0)]),
             Item::Listen(listener) => self.listeners.push(listener),
             Item::Closed => {
                 self.drop_pending();
@@ -146,7 +148,8 @@ impl Fold {
             }
             Err(error) => {
                 if let Some(reading) = self.reading.take() {
-                    self.undecodable(reading.0.state(), self.names.state_event().into(), error);
+                    let told = self.undecodable(reading.0.state(), self.names.state_event().into(), error);
+                    self.tell_all(vec![told]);
                 }
             }
         }
@@ -171,28 +174,27 @@ impl Fold {
             return self.miss();
         }
         self.awaiting = false;
-        steps.into_iter().for_each(|step| self.tell_step(step));
+        let mut told: Vec<_> = steps.into_iter().map(step_told).collect();
         for (diff, _charge) in mem::take(&mut self.pending) {
-            self.diff(&mut people, &diff);
+            self.diff(&mut people, &diff, &mut told);
         }
         self.pending_bytes = 0;
-        if self.put(people) {
+        if self.put(people, told) {
             self.set(self.people.clone(), PresenceState::Synced);
-            self.tell_synced();
         }
     }
 
     /// Whether the diff could be read. What cannot leaves the list as it was.
-    fn diff(&mut self, people: &mut People, diff: &Payload) -> bool {
+    fn diff(&self, people: &mut People, diff: &Payload, told: &mut Vec<(Told, usize)>) -> bool {
         let mut steps = Vec::new();
         let wanted = (!self.listeners.is_empty()).then_some(&mut steps);
         match people.sync_diff(diff, wanted) {
             Ok(()) => {
-                steps.into_iter().for_each(|step| self.tell_step(step));
+                told.extend(steps.into_iter().map(step_told));
                 true
             }
             Err(error) => {
-                self.undecodable(diff.clone(), self.names.diff_event().into(), error);
+                told.push(self.undecodable(diff.clone(), self.names.diff_event().into(), error));
                 false
             }
         }
@@ -229,14 +231,17 @@ impl Fold {
         self.go_stale();
     }
 
-    /// Puts a list in the place of the present one, if there is room for it.
-    fn put(&mut self, people: People) -> bool {
+    /// Puts a list in the place of the present one and tells how it came to be, if there is room for it.
+    fn put(&mut self, people: People, mut told: Vec<(Told, usize)>) -> bool {
         let room = self.has_room(&people);
         if room {
-            self.set(people, self.state)
+            self.set(people, self.state);
+            told.push((Ok(None), 0));
         } else {
-            self.miss()
+            self.miss();
+            told.retain(|(told, _)| told.is_err());
         }
+        self.tell_all(told);
         room
     }
 
@@ -265,26 +270,25 @@ impl Fold {
         (self.people, self.state) = (people, state);
     }
 
-    fn undecodable(&mut self, payload: Payload, event: Box<str>, source: DecodeError) {
+    fn undecodable(&self, payload: Payload, event: Box<str>, source: DecodeError) -> (Told, usize) {
         log::presence_undecodable(&self.topic, &event, &source);
         let bytes = payload.as_bytes().len();
         let message = Message::new(Arc::new(Names { topic: self.topic.clone(), event }), payload);
-        self.tell(|| Err(EventError::Decode { message: message.clone(), source: source.clone() }), bytes);
+        (Err(EventError::Decode { message, source }), bytes)
     }
 
-    fn tell_step(&mut self, step: Step) {
-        let bytes = step.cost();
-        self.tell(|| Ok(Some(step.clone())), bytes);
-    }
-
-    fn tell_synced(&mut self) {
-        self.tell(|| Ok(None), 0);
-    }
-
-    fn tell(&mut self, told: impl Fn() -> Told, bytes: usize) {
+    fn tell_all(&mut self, told: Vec<(Told, usize)>) {
         self.listeners.retain(|listener| !listener.is_abandoned());
-        self.listeners.iter().for_each(|listener| listener.push(told(), bytes + OVERHEAD));
+        for (told, bytes) in told {
+            self.listeners.iter().for_each(|listener| listener.push(told.clone(), bytes + OVERHEAD));
+        }
     }
+}
+
+/// With the bytes that it holds.
+fn step_told(step: Step) -> (Told, usize) {
+    let bytes = step.cost();
+    (Ok(Some(step)), bytes)
 }
 
 impl Drop for Fold {

@@ -24,8 +24,13 @@ impl Bed {
     }
 
     fn new() -> Self {
+        Bed::bounded(1 << 20)
+    }
+
+    /// A list of no more than so many bytes.
+    fn bounded(limit: usize) -> Self {
         let budget = Budget::new(1 << 20);
-        let mut fold = Fold::new("room:1".into(), PresenceNames::default(), 1 << 20, budget);
+        let mut fold = Fold::new("room:1".into(), PresenceNames::default(), limit, budget);
         let (writer, told) = feed(Bounds { items: usize::MAX, bytes: 1 << 20, budget: None });
         fold.take(Item::Listen(writer), Charge::default(), &mut 0);
         Bed { fold, told }
@@ -243,6 +248,30 @@ fn how_far_the_list_can_be_relied_on() {
     assert!(matches!(bed.told.next().now_or_never(), Some(Some(_))));
     bed.told();
     assert!(matches!(bed.told.next().now_or_never(), Some(None)), "the events end");
+}
+
+// Law 10: what is told is what the list became, also where it stays as it was.
+#[test]
+fn what_there_is_no_room_for_is_not_told() {
+    let mut bed = Bed::bounded(2_000);
+    let many = |n: usize| (0..n).map(|at| (format!("user:{at}"), one("k", "1")["k"].clone()));
+    let many = |n| Value::from(many(n).collect::<serde_json::Map<_, _>>());
+    bed.join();
+    bed.state(many(2));
+    assert_eq!(bed.told(), ["join user:0", "join user:1", "sync"]);
+    bed.diff(many(9), json!({}));
+    assert_eq!((bed.list().0, bed.told()), (Stale, vec![]));
+    bed.join();
+    bed.diff(json!([]), json!({}));
+    bed.diff(many(9), json!({}));
+    bed.state(many(1));
+    assert_eq!((bed.list().0, bed.told().len()), (Stale, 1), "but what cannot be read is");
+    bed.join();
+    bed.state(one("user:1", "1"));
+    assert_eq!(
+        (bed.list(), bed.told()),
+        ((Synced, json!({ "user:1": ["1"] })), vec!["leave user:0".into(), "sync".into()])
+    );
 }
 
 // P-37
