@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 
-const SEEDS: u64 = 3_000;
+const SEEDS: u64 = 1_500;
 
 /// A list of few keys and few refs; what is said of a ref is always the same.
 fn some(random: &mut fastrand::Rng) -> Value {
