@@ -17,7 +17,9 @@ use crate::{error::DecodeError, payload::Payload, word::Word};
 /// Everyone present, by key. A clone costs nothing, whatever its size, and shares all that has not changed since.
 #[derive(Clone, Default)]
 pub(crate) struct People {
-    map: OrdMap<Arc<str>, Shared>,
+    /// The keys stand in the map itself: most are short, and then neither looking for one nor a new version of the nodes
+    /// above it has to reach for those beside it.
+    map: OrdMap<Word, Shared>,
     /// What it holds, in bytes.
     cost: usize,
 }
@@ -62,14 +64,14 @@ impl People {
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&Arc<Person>> {
-        self.map.get(key).map(|person| &person.0)
+        self.map.get(key.as_bytes()).map(|person| &person.0)
     }
 
     pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<Person>> {
         self.map.values().map(|person| &person.0)
     }
 
-    pub(super) fn map(&self) -> &OrdMap<Arc<str>, Shared> {
+    pub(super) fn map(&self) -> &OrdMap<Word, Shared> {
         &self.map
     }
 
@@ -79,13 +81,13 @@ impl People {
 
     fn insert(&mut self, person: Arc<Person>) -> Option<Arc<Person>> {
         self.cost += person.cost();
-        let before = self.map.insert(person.key.clone(), Shared(person)).map(|person| person.0);
+        let before = self.map.insert(Word::from(&*person.key), Shared(person)).map(|person| person.0);
         self.cost -= before.as_ref().map_or(0, |before| before.cost());
         before
     }
 
     fn remove(&mut self, key: &str) -> Option<Arc<Person>> {
-        let person = self.map.remove(key)?.0;
+        let person = self.map.remove(key.as_bytes())?.0;
         self.cost -= person.cost();
         Some(person)
     }
