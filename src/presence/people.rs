@@ -88,9 +88,10 @@ impl People {
         Some(person)
     }
 
-    /// Applies a `presence_diff`: all joins, then all leaves.
-    pub(crate) fn sync_diff(&mut self, diff: &Payload, mut steps: Steps<'_>) -> Result<(), DecodeError> {
+    /// Applies a `presence_diff`: all joins, then all leaves. Whether it changed anything.
+    pub(crate) fn sync_diff(&mut self, diff: &Payload, mut steps: Steps<'_>) -> Result<bool, DecodeError> {
         let Diff { joins, leaves } = Diff::read(diff)?;
+        let mut changed = !joins.is_empty();
         for (key, given) in &joins {
             let joined = Arc::new(given.to_person(key));
             let before = self.insert(joined.clone());
@@ -110,6 +111,7 @@ impl People {
                 // Nobody that was here has left.
                 continue;
             }
+            changed = true;
             let remaining = (!metas.is_empty()).then(|| Arc::new(Person::new(key, &metas, current.extra.clone())));
             match &remaining {
                 Some(remaining) => self.insert(remaining.clone()),
@@ -121,7 +123,7 @@ impl People {
                 steps.push(Step::Left { remaining, left });
             }
         }
-        Ok(())
+        Ok(changed)
     }
 }
 

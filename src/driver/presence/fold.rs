@@ -18,6 +18,8 @@ use crate::{
 
 /// What diffs that wait for a state may hold, in bytes. The oldest are dropped: a state has them in it, if it comes.
 const PENDING: usize = 1 << 20;
+/// What a byte of a diff may add to what a list holds: somebody without metas takes 15 bytes.
+const MOST: usize = 16;
 /// So many of them are more than a server is late by.
 const SUSPICIOUS: usize = 100;
 
@@ -99,11 +101,7 @@ impl Fold {
             Item::Diff(diff) if self.awaiting => self.hold(diff, charge),
             Item::Diff(diff) => {
                 *left = left.saturating_sub(diff.as_bytes().len());
-                let mut people = self.people.clone();
-                if self.diff(&mut people, &diff) {
-                    self.put(people);
-                    self.tell_synced();
-                }
+                self.change(&diff);
             }
             Item::Missed => {
                 log::presence_missed(&self.topic);
@@ -176,18 +174,41 @@ impl Fold {
         }
     }
 
-    /// Whether the diff could be read. What cannot leaves the list as it was.
-    fn diff(&mut self, people: &mut People, diff: &Payload) -> bool {
+    /// A diff on top of the present list.
+    fn change(&mut self, diff: &Payload) {
+        // With room for the most that it may bring the list changes where it is, and only what readers have of it is
+        // copied; else a copy does, which may come out too large.
+        let most = self.people.cost() + MOST * diff.as_bytes().len();
+        if most > self.limit || !self.charge(most) {
+            let mut people = self.people.clone();
+            if self.diff(&mut people, diff).is_some() {
+                self.put(people);
+                self.tell_synced();
+            }
+            return;
+        }
+        let mut people = mem::take(&mut self.people);
+        let changed = self.diff(&mut people, diff);
+        self.charge(people.cost());
+        self.people = people;
+        self.version += u64::from(changed == Some(true));
+        if changed.is_some() {
+            self.tell_synced();
+        }
+    }
+
+    /// Whether the diff changed the list; none where it could not be read, and the list is as it was.
+    fn diff(&mut self, people: &mut People, diff: &Payload) -> Option<bool> {
         let mut steps = Vec::new();
         let wanted = (!self.listeners.is_empty()).then_some(&mut steps);
         match people.sync_diff(diff, wanted) {
-            Ok(()) => {
+            Ok(changed) => {
                 steps.into_iter().for_each(|step| self.tell_step(step));
-                true
+                Some(changed)
             }
             Err(error) => {
                 self.undecodable(diff.clone(), self.names.diff_event().into(), error);
-                false
+                None
             }
         }
     }
