@@ -29,12 +29,14 @@ pub(crate) const LAST: &str = "last";
 
 impl People {
     pub(crate) fn new(count: usize, diffs: usize) -> Self {
-        let all: Vec<_> = (0..count).map(|number| person(count, number)).collect();
-        let diff_of = |number| diff(&person(count, count + number), &person(count, number));
-        People {
-            state: Payload::from_raw(format!("{{{}}}", all.join(",")), false),
-            diffs: (0..diffs).map(diff_of).collect(),
+        let mut state = String::new();
+        for number in 0..count {
+            state.push(if number == 0 { '{' } else { ',' });
+            state += &person(count, number);
         }
+        state.push('}');
+        let diff_of = |number| diff(&person(count, count + number), &person(count, number));
+        People { state: Payload::from_raw(state, false), diffs: (0..diffs).map(diff_of).collect() }
     }
 
     /// The state as diffs, with one join each.
