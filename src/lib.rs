@@ -2,7 +2,7 @@
 //! `Stream`, everything it can send is a `Sink` or a future, and what should be joined is *declared*, not driven.
 //!
 //! ```text
-//!    you            Socket  Channel  Join  Push  Cast  EventSink     Events  MessagesAs  Joins  Latest<Status>
+//!    you            Socket  Channel  Join  Push  Cast  EventSink     Events  Joins  Latest<Status>  Latest<Presence>
 //!                      |  commands, two lanes                           ^  messages by the turn, present values
 //!    driver            v                                            |
 //!                   one task: connection -> core -> streams, commands -> core -> connection
@@ -48,8 +48,9 @@
 //! 7. The desired state wins: joins and leaves are never queued as frames.
 //! 8. Exactly one [`Telemetry::Closed`] for every [`Telemetry::Opened`], with its cause.
 //! 9. Retry is data: [`Backoff`], and [`Retry`] by cause. What cannot heal by itself stops.
-//! 10. Secrets stay in: params, tokens, headers, credentials and keys are in no `Debug`, error, log or telemetry.
-//! 11. A hostile server can cost at most one connection.
+//! 10. Presence cannot drift: its list is the server's own after every join, or says that it is not ([`PresenceState`]).
+//! 11. Secrets stay in: params, tokens, headers, credentials and keys are in no `Debug`, error, log or telemetry.
+//! 12. A hostile server can cost at most one connection.
 //!
 //! What streams, futures and states show for every failure, all defaults, and what the crate does not do stand in the
 //! [README](https://docs.rs/crate/phoenix-streams/latest).

@@ -7,11 +7,11 @@ use tokio::{process::Command, time::timeout};
 const BUILT: &str = "`cargo test` builds the examples; before `--test examples` alone, `cargo build --examples`";
 
 /// What it prints, if it ends by itself and well.
-async fn run(example: &str) -> String {
+async fn run(example: &str, args: &[&str]) -> String {
     let this = std::env::current_exe().unwrap();
     let target: PathBuf = this.ancestors().nth(2).unwrap().into();
     let mut command = Command::new(target.join("examples").join(example));
-    let output = command.stdin(Stdio::null()).kill_on_drop(true).output();
+    let output = command.args(args).stdin(Stdio::null()).kill_on_drop(true).output();
     let output = timeout(Duration::from_secs(30), output).await.expect("it ends by itself").expect(BUILT);
     assert!(output.status.success(), "{example}: {output:?}");
     assert!(output.stderr.is_empty(), "{example}: {output:?}");
@@ -28,7 +28,7 @@ fn shows(printed: &str, lines: &[&str]) {
 
 #[tokio::test]
 async fn typed_events() {
-    let printed = run("typed_events").await;
+    let printed = run("typed_events", &[]).await;
     shows(
         &printed,
         &["4 bids were taken", "ann bids 20 euros", "ann bids 22 euros", "bob bids 40 euros", "sold to bob\n"],
@@ -41,7 +41,7 @@ async fn typed_events() {
 // Law 4
 #[tokio::test]
 async fn push_pipeline() {
-    let printed = run("push_pipeline").await;
+    let printed = run("push_pipeline", &[]).await;
     shows(
         &printed,
         &[
@@ -61,7 +61,7 @@ async fn push_pipeline() {
 // T-23, DEV-24
 #[tokio::test]
 async fn reconnect() {
-    let printed = run("reconnect").await;
+    let printed = run("reconnect", &[]).await;
     shows(
         &printed,
         &[
@@ -90,7 +90,7 @@ async fn reconnect() {
 // DEV-19, F-2, F-4, F-6, F-8
 #[tokio::test]
 async fn restricted_network() {
-    let printed = run("restricted_network").await;
+    let printed = run("restricted_network", &[]).await;
     let (down, up) = ("falls back  from websocket to long-poll: ", "goes back  from long-poll to websocket\n");
     let by = |transport| format!("open  by {transport}\n    joined  news\n");
     let (long_poll, websocket) = (by("long-poll"), by("websocket"));
@@ -144,6 +144,21 @@ async fn restricted_network() {
             &websocket,
             "missed  news [12]",
             "heard  news 13\n",
+        ],
+    );
+}
+
+// What it shows on a screen is tested in `who_is_here`.
+#[tokio::test]
+async fn who_is_here() {
+    let printed = run("who_is_here", &["--demo-seconds", "5"]).await;
+    shows(
+        &printed,
+        &[
+            "here: ann (online), bob (away), ",
+            "~ bob is online now on phone",
+            "+ cleo came on tablet",
+            "room:lobby in 5 s: at most ",
         ],
     );
 }

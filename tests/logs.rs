@@ -268,3 +268,45 @@ async fn g_3_what_becomes_of_a_channel_is_logged() {
         ]
     );
 }
+
+// P-10, T-29
+#[tokio::test(start_paused = true)]
+async fn p_10_what_is_wrong_with_a_presence_is_said_without_what_it_says() {
+    let mut bed = bed(|builder| builder);
+    let mut server = bed.peer.accept().await;
+    let room = bed.socket.channel("room:1");
+    let mut who = room.presence::<bool>();
+    room.join(()).detach();
+    let join = server.recv().await.unwrap();
+    server.reply(&join, "ok", ()).await;
+    bed.logged().await;
+    let secret = json!({ "hunter2": { "metas": [{ "phx_ref": "hunter2" }] } });
+    for _ in 0..200 {
+        server.broadcast("room:1", "presence_diff", json!({ "joins": secret, "leaves": {} })).await;
+    }
+    server.push(&join, "presence_state", json!({ "hunter2": "hunter2" })).await;
+    server.push(&join, "presence_state", secret).await;
+    settle().await;
+    let present = who.wait_for(|present| !present.is_empty()).await.unwrap();
+    assert_eq!(present.undecodable(), 1);
+    let lines = bed.log.take();
+    let warned: Vec<_> = lines
+        .iter()
+        .filter(|line| line.level < Level::TRACE)
+        .map(|line| {
+            let fields: String = line.fields.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+            format!("{} {} {}{fields}", line.level, line.target, line.message)
+        })
+        .collect();
+    assert_eq!(
+        warned,
+        [
+            "WARN phoenix_streams::channel presence diffs wait for a state: does the server push it? topic=room:1 \
+             event=presence_state pending=100",
+            "WARN phoenix_streams::channel a presence that does not decode is passed over topic=room:1 \
+             event=presence_state",
+        ]
+    );
+    let meta = lines.iter().filter(|line| line.message.contains("a meta of a presence"));
+    assert_eq!(meta.count(), 1, "why a meta is left out is said at the finest level");
+}

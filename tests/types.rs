@@ -15,12 +15,12 @@ use std::{
 
 use futures::{FutureExt, Sink, Stream};
 use phoenix_streams::{
-    Backoff, Binary, BoxTransport, BuildError, Builder, Cast, CastError, Channel, ChannelClosed, ChannelStatus, Close,
-    Connect, ConnectError, Connecting, DecodeError, Delays, Disconnect, Driver, EncodeError, Envelope, EventError,
-    EventSink, Events, EventsAs, Http, IntoPayload, Join, JoinError, Joins, Lagged, LastSeen, Latest, Leave,
-    LeaveError, Lossy, Message, Messages, MessagesAs, NotJoined, NotSent, Payload, Ping, PingError, Push, PushError,
-    Refusal, Reply, Retry, Serializer, Socket, SocketMessages, Stats, Status, Stop, Telemetry, TelemetryStream, Topic,
-    Transport, V2, WebSocket, json,
+    Backoff, Binary, BoxTransport, BuildError, Builder, Cast, CastError, Change, Channel, ChannelClosed, ChannelStatus,
+    Close, Connect, ConnectError, Connecting, DecodeError, Delays, Disconnect, Driver, EncodeError, Entry, Envelope,
+    EventError, EventSink, Events, EventsAs, Http, IntoPayload, Join, JoinError, Joins, Lagged, LastSeen, Latest,
+    Leave, LeaveError, Lossy, Message, Messages, MessagesAs, NotJoined, NotSent, Payload, Ping, PingError, Presence,
+    PresenceEvent, PresenceEvents, PresenceNames, PresenceState, Push, PushError, Refusal, Reply, Retry, Serializer,
+    Socket, SocketMessages, Stats, Status, Stop, Telemetry, TelemetryStream, Topic, Transport, V2, WebSocket, json,
     testing::{ConnectInfo, Fault, Peer, Refuse, Server},
     transport::{Connection, Dial, Frame, memory},
 };
@@ -91,6 +91,9 @@ streams! {
     Latest<Option<Duration>> => Option<Duration>,
     Latest<Status> => Status,
     Latest<ChannelStatus> => ChannelStatus,
+    Latest<Presence<Awkward>> => Presence<Awkward>,
+    PresenceEvents<Awkward> => Result<PresenceEvent<Awkward>, EventError>,
+    Lossy<PresenceEvents<Awkward>> => PresenceEvent<Awkward>,
     TelemetryStream => Result<Telemetry, Lagged>,
 }
 assert_impl_all!(Events: Sync);
@@ -120,6 +123,12 @@ assert_not_impl_any!(Payload: serde::Serialize);
 assert_impl_all!(Status: Send, Sync, Unpin, Clone, Debug);
 assert_impl_all!(ChannelStatus: Send, Sync, Unpin, Clone, Debug);
 assert_impl_all!(ChannelClosed: Send, Sync, Unpin, Clone, Debug);
+assert_impl_all!(Presence<Awkward>: Send, Sync, Unpin, Clone, Default, Debug);
+assert_impl_all!(Entry<Awkward>: Send, Sync, Unpin, Clone, Debug);
+assert_impl_all!(Change<Awkward>: Send, Sync, Unpin, Clone, Debug);
+assert_impl_all!(PresenceEvent<Awkward>: Send, Sync, Unpin, Clone, Debug);
+assert_impl_all!(PresenceNames: Send, Sync, Unpin, Clone, Eq, Default, Debug);
+assert_impl_all!(PresenceState: Send, Sync, Copy, Eq, Default, Debug);
 assert_impl_all!(Telemetry: Send, Sync, Unpin, Clone, Debug);
 assert_impl_all!(Stats: Send, Sync, Unpin, Copy, Eq, Debug);
 assert_impl_all!(Backoff: Send, Sync, Unpin, Clone, PartialEq, Debug, IntoIterator<Item = Duration>);
@@ -204,6 +213,8 @@ async fn ui_frameworks_take_handles_and_streams() {
     assert!(run_with(room.clone(), Channel::messages).next_now().is_none());
     assert!(run_with(room.clone(), |room| room.messages_as::<u8>().max_messages(10)).next_now().is_none());
     assert!(run_with(room.clone(), Channel::joins).next_now().is_none());
+    assert!(run_with(room.clone(), Channel::presence::<u8>).next_now().is_none());
+    assert!(run_with(room.clone(), Channel::presence_events::<u8>).next_now().is_none());
     assert!(run_with(socket.clone(), Socket::latency).next_now().is_some());
     assert!(run_with(socket.clone(), Socket::messages).next_now().is_none());
     assert!(run_with(room.clone(), |room| room.events("a").lossy()).next_now().is_none());

@@ -101,7 +101,7 @@ impl<T> Core<T> {
 
     pub(super) fn write_join(&mut self, now: Instant, id: ChannelId, wanted: u64) -> Option<Frame> {
         let channel = self.channels.get_mut(&id)?;
-        let State::Joining { join_ref, since, deadline: None, over } = channel.state else { return None };
+        let State::Joining { join_ref, since, deadline: None, .. } = channel.state else { return None };
         if join_ref != wanted {
             return None;
         }
@@ -122,7 +122,7 @@ impl<T> Core<T> {
             Ok(frame) => {
                 let deadline = Some(now + self.config.timeout);
                 self.set_state(id, State::Joining { join_ref, since, deadline, over: None });
-                self.out.push_back(Output::JoinSent(id, over.is_some()));
+                self.out.push_back(Output::JoinSent(id));
                 self.tell(Telemetry::Joining { topic });
                 Some(frame)
             }

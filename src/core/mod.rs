@@ -180,10 +180,12 @@ pub(crate) enum Output<T> {
     /// The last round trip that was measured over this connection.
     Latency(Option<Duration>),
     Channel(ChannelId, ChannelStatus),
-    /// A join was written; whether over a present one that the server still holds.
-    JoinSent(ChannelId, bool),
+    /// A join was written.
+    JoinSent(ChannelId),
     /// How a join of the channel came out.
     Joined(ChannelId, Result<Reply, JoinError>),
+    /// A join of the channel before the present one is over.
+    OlderEnded(ChannelId),
     /// Each stream of the channel is told once.
     NotJoined(ChannelId, NotJoined),
     /// The streams of the channel's present life end; those taken while it was leaving belong to the next.

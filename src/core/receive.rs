@@ -1,7 +1,7 @@
 //! Frames in: whose they are, and what they answer.
 
 use super::{
-    ChannelId, Core, Instant,
+    ChannelId, Core, Instant, Output,
     channel::{Channel, State},
     event,
     refs::parse,
@@ -23,8 +23,8 @@ enum Route {
     Reply(ChannelId),
     Crashed(ChannelId),
     Closed(ChannelId),
-    /// It is of another join of the topic.
-    Outdated,
+    /// It is of another join of this channel's topic.
+    Outdated(ChannelId),
     Nowhere,
 }
 
@@ -95,7 +95,12 @@ impl<T> Core<T> {
                 }
             },
             Route::Closed(id) => self.server_closed(now, id),
-            Route::Outdated => log::outdated(incoming),
+            Route::Outdated(id) => {
+                if incoming.event == *event::CLOSE || incoming.event == *event::ERROR {
+                    self.out.push_back(Output::OlderEnded(id));
+                }
+                log::outdated(incoming);
+            }
             Route::Nowhere => {}
         }
         None
@@ -113,7 +118,7 @@ impl<T> Core<T> {
             return if channel.state.hears() { Route::Streams(id) } else { Route::Nowhere };
         };
         if current.is_none() || parse(given) != current {
-            return Route::Outdated;
+            return Route::Outdated(id);
         }
         match incoming.event {
             name if name == *event::ERROR => Route::Crashed(id),

@@ -295,8 +295,9 @@ impl Driver {
                         latency.send_if_modified(|present| std::mem::replace(present, round_trip) != round_trip);
                     }
                 }
-                Output::JoinSent(channel, over) => self.routes.join_sent(channel, over),
+                Output::JoinSent(channel) => self.routes.join_sent(channel),
                 Output::Joined(channel, outcome) => self.routes.joined(channel, &outcome),
+                Output::OlderEnded(channel) => self.routes.older_ended(channel),
                 Output::Status(status) => {
                     if let Some(present) = &self.status {
                         present.send_replace(status);

@@ -224,11 +224,17 @@ impl Routes {
         route.presence.attach(names, seat, listener, route.leaving);
     }
 
-    pub(super) fn join_sent(&mut self, channel: ChannelId, over: bool) {
+    pub(super) fn join_sent(&mut self, channel: ChannelId) {
         // A log that was full keeps what comes from here on.
         self.settled = None;
         if let Some(route) = self.channels.get(&channel) {
-            route.presence.mark(|| Item::JoinSent { over });
+            route.presence.mark(|| Item::JoinSent);
+        }
+    }
+
+    pub(super) fn older_ended(&mut self, channel: ChannelId) {
+        if let Some(route) = self.channels.get(&channel) {
+            route.presence.mark(|| Item::OlderEnded);
         }
     }
 

@@ -1,13 +1,12 @@
-//! What became of one key between two lists, and between two messages.
+//! What became of one key between two lists.
 
 use std::fmt;
 
 use serde::de::DeserializeOwned;
 
-use super::{entry::Entry, people::Step};
+use super::entry::Entry;
 
 /// What is different under one key between two lists: an item of [`Presence::changes`](crate::Presence::changes).
-#[derive(Debug)]
 pub enum Change<M> {
     /// Nobody was here under this key before: they came online.
     Joined(Entry<M>),
@@ -61,76 +60,12 @@ impl<M> Clone for Change<M> {
     }
 }
 
-/// One join or leave, or the end of a message with them: an item of
-/// [`Channel::presence_events`](crate::Channel::presence_events).
-///
-/// Of one message all joins come first, then all leaves, then [`Synced`](PresenceEvent::Synced). A meta that was updated is
-/// a join with the new one and a leave with the old one.
-#[non_exhaustive]
-pub enum PresenceEvent<M> {
-    /// Metas have come.
-    Joined {
-        /// Who was here under this key before; none: they came online.
-        before: Option<Entry<M>>,
-        /// The metas that came, and no others.
-        joined: Entry<M>,
-    },
-    /// Metas have gone.
-    Left {
-        /// Who is still here under this key; none: they went offline.
-        remaining: Option<Entry<M>>,
-        /// The metas that went, and no others.
-        left: Entry<M>,
-    },
-    /// A message of the server, with whatever joins and leaves were told before this, is in the list.
-    Synced,
-}
-
-impl<M> PresenceEvent<M> {
-    pub(crate) fn new(step: Step) -> Self {
-        match step {
-            Step::Joined { before, joined } => {
-                PresenceEvent::Joined { before: before.map(Entry::new), joined: Entry::new(joined) }
-            }
-            Step::Left { remaining, left } => {
-                PresenceEvent::Left { remaining: remaining.map(Entry::new), left: Entry::new(left) }
-            }
-        }
-    }
-
-    /// Whose it is; none of [`Synced`](PresenceEvent::Synced).
-    pub fn key(&self) -> Option<&str> {
-        match self {
-            PresenceEvent::Joined { joined: entry, .. } | PresenceEvent::Left { left: entry, .. } => Some(entry.key()),
-            PresenceEvent::Synced => None,
-        }
-    }
-}
-
-impl<M> Clone for PresenceEvent<M> {
-    fn clone(&self) -> Self {
-        match self {
-            PresenceEvent::Joined { before, joined } => {
-                PresenceEvent::Joined { before: before.clone(), joined: joined.clone() }
-            }
-            PresenceEvent::Left { remaining, left } => {
-                PresenceEvent::Left { remaining: remaining.clone(), left: left.clone() }
-            }
-            PresenceEvent::Synced => PresenceEvent::Synced,
-        }
-    }
-}
-
-impl<M> fmt::Debug for PresenceEvent<M> {
+impl<M> fmt::Debug for Change<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            PresenceEvent::Joined { before, joined } => {
-                f.debug_struct("Joined").field("before", before).field("joined", joined).finish()
-            }
-            PresenceEvent::Left { remaining, left } => {
-                f.debug_struct("Left").field("remaining", remaining).field("left", left).finish()
-            }
-            PresenceEvent::Synced => f.write_str("Synced"),
+            Change::Joined(entry) => f.debug_tuple("Joined").field(entry).finish(),
+            Change::Updated { old, new } => f.debug_struct("Updated").field("old", old).field("new", new).finish(),
+            Change::Left(entry) => f.debug_tuple("Left").field(entry).finish(),
         }
     }
 }

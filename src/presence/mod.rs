@@ -5,6 +5,7 @@
 mod change;
 mod decoded;
 mod entry;
+mod event;
 mod names;
 mod people;
 mod person;
@@ -15,11 +16,7 @@ use std::{fmt, marker::PhantomData};
 use imbl::ordmap::DiffItem;
 use serde::de::DeserializeOwned;
 
-pub use self::{
-    change::{Change, PresenceEvent},
-    entry::Entry,
-    names::PresenceNames,
-};
+pub use self::{change::Change, entry::Entry, event::PresenceEvent, names::PresenceNames};
 pub(crate) use self::{
     names::is_presence,
     people::{People, StateSync, Step},
@@ -79,7 +76,8 @@ impl<M> Presence<M> {
     }
 
     /// How many diffs wait for a `presence_state`, without which they mean nothing. Where this grows and nothing comes, the
-    /// server's channel has forgotten to push it.
+    /// server's channel has forgotten to push it. It alone makes no item of the stream: ask
+    /// [`current`](crate::Latest::current).
     pub fn pending(&self) -> usize {
         self.pending
     }
@@ -199,3 +197,6 @@ impl<M> fmt::Debug for Presence<M> {
         f.debug_struct("Presence").field("state", &self.state).field("keys", &self.len()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

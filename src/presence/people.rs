@@ -51,7 +51,7 @@ impl Step {
 pub(crate) type Steps<'a> = Option<&'a mut Vec<Step>>;
 
 impl People {
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.map.len()
     }
 

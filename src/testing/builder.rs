@@ -2,8 +2,10 @@
 
 use std::{fmt, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
+use serde_json::Value;
+
 use super::{
-    app::{App, Handler, Pattern},
+    app::{App, Handler, Pattern, Quiet},
     connect::{ConnectInfo, Refuse},
     peer::Peer,
     response::{Answer, Response},
@@ -40,6 +42,9 @@ impl ServerBuilder {
             joins: Vec::new(),
             events: Vec::new(),
             intercepts: Vec::new(),
+            after_joins: Vec::new(),
+            fetches: Vec::new(),
+            diff_events: Vec::new(),
         })
     }
 
@@ -90,9 +95,38 @@ impl ServerBuilder {
         F: Fn(Peer, Payload) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        let intercept =
-            Arc::new(move |peer, payload| -> futures::future::BoxFuture<'static, ()> { Box::pin(f(peer, payload)) });
-        self.0.intercepts.push((Pattern::new(pattern), event.to_owned(), intercept));
+        self.0.intercepts.push((Pattern::new(pattern), event.to_owned(), quiet(f)));
+        self
+    }
+
+    /// Runs in the channel behind every join accepted, with the join's params: what this pushes is first behind the
+    /// reply, and pushes of the client are handled after it. Phoenix' `send(self(), :after_join)`.
+    ///
+    /// It is where an application pushes `presence_state` and [tracks](Peer::track). Of several whose pattern fits, the
+    /// first given runs, alone, whichever pattern the join's handler was given for. A join that stops at once has none.
+    pub fn after_join<F, Fut>(mut self, pattern: &str, f: F) -> Self
+    where
+        F: Fn(Peer, Payload) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.0.after_joins.push((Pattern::new(pattern), quiet(f)));
+        self
+    }
+
+    /// Gives the presences of a topic further fields beside `metas`, by their key: those of the JSON object returned.
+    /// Phoenix' `fetch/2`.
+    ///
+    /// It is asked for every key of a list, and for the keys of every diff. What panics, or returns no object, makes
+    /// that [`track`](Peer::track) or [`presences`](Peer::presences) panic; the leaves of a channel that ends go out
+    /// without further fields then.
+    pub fn presence_fetch(mut self, pattern: &str, f: impl Fn(&str) -> Value + Send + Sync + 'static) -> Self {
+        self.0.fetches.push((Pattern::new(pattern), Arc::new(f)));
+        self
+    }
+
+    /// The event of a topic's presence diffs: `presence_diff`.
+    pub fn presence_diff_event(mut self, pattern: &str, event: &str) -> Self {
+        self.0.diff_events.push((Pattern::new(pattern), event.to_owned()));
         self
     }
 
@@ -238,6 +272,14 @@ impl fmt::Debug for ServerBuilder {
             .field("mount", &self.0.mount)
             .finish_non_exhaustive()
     }
+}
+
+fn quiet<F, Fut>(f: F) -> Quiet
+where
+    F: Fn(Peer, Payload) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    Arc::new(move |peer, payload| Box::pin(f(peer, payload)))
 }
 
 fn answering<F, Fut>(f: F) -> Handler

@@ -81,7 +81,7 @@ struct Down {
 impl Drop for Down {
     fn drop(&mut self) {
         let process = &self.process;
-        process.shared.hub.unsubscribe(&process.topic, process.id);
+        process.vanish();
         // Without a connection there is nobody to tell.
         let _ = process.transport.send(Out::Down(process.id, self.ending));
     }
@@ -115,6 +115,9 @@ impl Channel {
         let _ = tell.send(Joined::Yes(frame));
         if response.stop {
             return Ending::Stopped;
+        }
+        if let Some(after_join) = &self.route.after_join {
+            after_join(self.peer.clone(), process.params.clone()).await;
         }
         while let Some(input) = inbox.recv().await {
             if let Some(ending) = self.handle(input).await {

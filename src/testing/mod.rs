@@ -1,8 +1,8 @@
 //! The embedded server: a Phoenix in the same process, for examples and tests.
 //!
 //! It speaks the wire protocol of Phoenix 1.8 over WebSocket and long-poll, with `vsn` 2.0.0, and behaves as that does:
-//! the order of leaving and of joining twice, stale refs, crashes, close codes, refused handshakes, sessions that end.
-//! It can also be told to [misbehave](Server::misbehave).
+//! the order of leaving and of joining twice, stale refs, crashes, close codes, refused handshakes, sessions that end,
+//! [presence](Peer::track). It can also be told to [misbehave](Server::misbehave).
 //!
 //! ```
 //! use phoenix_streams::{json, testing::Server};
@@ -33,6 +33,7 @@ mod handshake;
 mod hub;
 mod long_poll;
 mod peer;
+mod presence;
 mod response;
 mod server;
 mod socket;

@@ -73,6 +73,73 @@ impl Peer {
         self.0.shared.broadcast(&self.0.topic, event, payload, Some(self.0.id));
     }
 
+    /// Makes the client present on its topic, under a key and with a meta: a JSON object. All who joined the topic, this
+    /// client included, get a `presence_diff` with the join. Returns the meta's `phx_ref`.
+    ///
+    /// Several channels may track the same key, as with a user's devices, and a channel several keys. The end of the
+    /// channel, whatever it is, takes them all away: the others get one diff with the leaves. Phoenix' `Presence.track`.
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use phoenix_streams::{Socket, Value, json, testing::Server};
+    ///
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = Server::builder()
+    ///     .join("room:*", |_, _| async { Ok(json!({})) })
+    ///     .after_join("room:*", |peer, params| async move {
+    ///         let params: Value = params.json().expect("a join of ours has params");
+    ///         peer.push("presence_state", peer.presences());
+    ///         peer.track(params["user"].as_str().unwrap_or("nobody"), json!({ "device": "phone" }));
+    ///     })
+    ///     .start()
+    ///     .await?;
+    ///
+    /// let socket = Socket::builder(server.url()).connect().await?;
+    /// let room = socket.channel("room:1");
+    /// let mut diffs = room.events_as::<Value>("presence_diff");
+    /// room.join(json!({ "user": "ann" })).await?;
+    /// let diff = diffs.next().await.expect("the socket is there")?;
+    /// assert_eq!(diff["joins"]["ann"]["metas"][0]["device"], "phone");
+    /// assert_eq!(diff["joins"], server.presences("room:1"));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Panics
+    /// If this channel tracks the key already, or the meta is no JSON object. Inside a handler that crashes the channel.
+    /// Once the channel is gone nothing is tracked, and nothing panics.
+    pub fn track(&self, key: &str, meta: impl IntoPayload) -> String {
+        let (phx_ref, tracked) = self.0.track(key, meta);
+        assert!(tracked, "this channel tracks {key:?} already");
+        phx_ref
+    }
+
+    /// Replaces the meta of a key that this channel tracks: all who joined the topic get one `presence_diff` with the
+    /// new meta as a join and the old one as a leave. Returns the new `phx_ref`; its `phx_ref_prev` is the old one.
+    ///
+    /// # Panics
+    /// If this channel does not track the key, or the meta is no JSON object. Inside a handler that crashes the channel.
+    /// Once the channel is gone nothing is updated, and nothing panics.
+    pub fn update(&self, key: &str, meta: impl IntoPayload) -> String {
+        let (phx_ref, updated) = self.0.update(key, meta);
+        assert!(updated, "this channel does not track {key:?}");
+        phx_ref
+    }
+
+    /// Takes away a key: all who joined the topic get a `presence_diff` with the leave. Nothing happens if this channel
+    /// does not track it.
+    pub fn untrack(&self, key: &str) {
+        self.0.untrack(key);
+    }
+
+    /// Who is present on the topic, as an application pushes it in `presence_state`; see
+    /// [`Server::presences`](super::Server::presences).
+    ///
+    /// # Panics
+    /// As [`presence_fetch`](super::ServerBuilder::presence_fetch) does.
+    pub fn presences(&self) -> Value {
+        self.0.shared.presences(&self.0.topic)
+    }
+
     /// Stops the channel, once the handler at work and what came before this are done: `phx_close`.
     pub fn close(&self) {
         // One that is gone is closed.

@@ -9,6 +9,7 @@ use std::{
     },
 };
 
+use serde_json::Value;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{mpsc::UnboundedSender, watch},
@@ -112,6 +113,15 @@ impl Server {
     /// How many channels have joined the topic.
     pub fn channels(&self, topic: &str) -> usize {
         self.0.shared.hub.count(topic)
+    }
+
+    /// Who is present on the topic: by key, the metas of all channels that [track](super::Peer::track) it, in the order
+    /// of tracking, and what [`presence_fetch`](ServerBuilder::presence_fetch) has of it. Phoenix' `Presence.list`.
+    ///
+    /// # Panics
+    /// As [`presence_fetch`](ServerBuilder::presence_fetch) does.
+    pub fn presences(&self, topic: &str) -> Value {
+        self.0.shared.presences(topic)
     }
 
     /// Cuts all TCP connections, without a close frame or an answer, and ends all long-poll sessions.

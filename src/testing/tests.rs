@@ -2,6 +2,7 @@
 
 #[path = "../../tests/transcripts/client.rs"]
 mod client;
+mod presence;
 
 use std::{
     sync::{Arc, Mutex},
@@ -187,6 +188,20 @@ async fn an_upgraded_connection_is_reset() {
         assert_eq!(end.kind(), std::io::ErrorKind::ConnectionReset);
         server.wait_for_connections(0).await;
     }
+}
+
+#[tokio::test]
+async fn channels_do_not_outlive_a_close_that_the_client_has_not_answered() {
+    let server = rooms().start().await.unwrap();
+    let mut client = joined(&server).await;
+    let sent = std::time::Instant::now();
+    client.send("not a message").await;
+    assert_eq!(client.next().await, "CLOSE 1011 ''");
+    while server.channels("room:1") > 0 {
+        tokio::task::yield_now().await;
+    }
+    // As long as the client is given to close the connection.
+    assert!(sent.elapsed() < Duration::from_secs(2));
 }
 
 #[tokio::test]

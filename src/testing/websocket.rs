@@ -42,8 +42,9 @@ pub(super) async fn run(stream: TcpStream, read: &[u8], connect: ConnectInfo, sh
         ended = connection.serve() => ended,
         () = sleep(doomed.unwrap_or_default()), if doomed.is_some() => Ended::Reset,
     };
-    // Dropping what is left of it kills its channels.
-    let WebSocket { mut reader, mut writer, .. } = connection;
+    let WebSocket { mut reader, mut writer, topics, .. } = connection;
+    // Its channels first, and before the client may take its time.
+    drop(topics);
     drop(registered);
     match ended {
         Ended::Gone => {}

@@ -74,7 +74,7 @@ pub(super) fn push(join_ref: &Value, topic: &str, event: &str, payload: &Payload
         return binary(0, &[("join_ref", &text_of(join_ref)), ("topic", topic), ("event", event)], payload);
     }
     only_maps(payload)?;
-    Ok(text(join_ref, &Value::Null, &topic.into(), event, payload.as_bytes()))
+    Ok(json_push(join_ref, topic, event, payload))
 }
 
 pub(super) fn broadcast(topic: &str, event: &str, payload: &Payload) -> Result<Frame, Unsayable> {
@@ -82,6 +82,11 @@ pub(super) fn broadcast(topic: &str, event: &str, payload: &Payload) -> Result<F
         return binary(2, &[("topic", topic), ("event", event)], payload);
     }
     push(&Value::Null, topic, event, payload)
+}
+
+/// A push or, without a join ref, a broadcast of a JSON object, which always has a form.
+pub(super) fn json_push(join_ref: &Value, topic: &str, event: &str, object: &Payload) -> Frame {
+    text(join_ref, &Value::Null, &topic.into(), event, object.as_bytes())
 }
 
 pub(super) fn close(join_ref: &Value, topic: &str) -> Frame {

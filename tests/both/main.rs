@@ -6,6 +6,8 @@
 #[allow(dead_code, reason = "another test file uses the rest")]
 #[path = "../network/certificates.rs"]
 mod certificates;
+#[path = "../support/company.rs"]
+mod company;
 mod long_poll;
 #[path = "../support/raw.rs"]
 mod raw;

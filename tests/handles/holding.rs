@@ -33,6 +33,8 @@ const HOLDERS: &[(&str, Part)] = &[
     ("decoded events", |room| Box::new(room.events_as::<u8>("shout"))),
     ("messages", |room| Box::new(room.messages())),
     ("decoded messages", |room| Box::new(room.messages_as::<u8>())),
+    ("presence", |room| Box::new(room.presence::<u8>())),
+    ("presence events", |room| Box::new(room.presence_events::<u8>())),
     ("sink", |room| Box::new(room.sink::<u8>("tell"))),
     ("join by a closure, not polled", |room| Box::new(room.join_with(|_| std::future::ready(Ok(()))))),
     ("join, not polled", |room| Box::new(room.join(()))),

@@ -8,6 +8,7 @@ mod closures;
 mod ends;
 mod fallback;
 mod falling;
+mod ghosts;
 mod holding;
 mod joining;
 mod lagging;

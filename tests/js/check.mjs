@@ -1,12 +1,15 @@
-// Drives a server with the official client: node check.mjs websocket|longpoll URL AUTH_URL
+// Drives a server with the official client: node check.mjs websocket|longpoll URL AUTH_URL [GUESTS]
 //
 // URL is an endpoint without auth tokens, AUTH_URL one that takes them. Prints `ok NAME` or `not ok NAME: why` for
 // every case, then how many of how many; exits with 1 unless all are ok.
+// GUESTS is how many other clients are in the random case of presence, and say so when their lists are equal to the one
+// they are told.
+// SEED=N takes the steps of a random case that failed with it.
 
-import { LongPoll, Socket } from "phoenix";
+import { LongPoll, Presence, Socket } from "phoenix";
 import WebSocket from "ws";
 
-const [transport, url, authUrl] = process.argv.slice(2);
+const [transport, url, authUrl, guests = 0] = process.argv.slice(2);
 const DEADLINE = 20_000;
 const NEVER = 1_000_000;
 
@@ -150,6 +153,51 @@ const cases = {
     const socket = connect(url, { params: { deny: "429" } });
     equal(await failure(socket), "Unexpected server response: 429");
   },
+  "presence": async () => {
+    const ann = await present("presence:1", "ann", { v: 1 });
+    const bob = await present("presence:1", "bob", { v: 2 });
+    await agree(ann, bob);
+
+    // An update: bob is there before the join, and still there behind the leave.
+    const seen = queue();
+    const values = (presence) => presence?.metas.map((meta) => meta.v ?? meta.dev);
+    ann.presence.onJoin((key, current, joined) => seen.add(["join", key, values(current), values(joined)]));
+    ann.presence.onLeave((key, current, left) => seen.add(["leave", key, values(current), values(left)]));
+    equal(await outcome(bob.channel.push("update_meta", { v: 3 })), ["ok", {}]);
+    await agree(ann, bob);
+    equal([await seen.next(), await seen.next()], [["join", "bob", [2], [3]], ["leave", "bob", [3], [2]]]);
+
+    const phone = await present("presence:1", "bob", { dev: "phone" });
+    await agree(ann, bob, phone);
+    equal(await seen.next(), ["join", "bob", [3], ["phone"]]);
+    cut(phone.socket);
+    equal(await seen.next(), ["leave", "bob", [3], ["phone"]]);
+    cut(bob.socket);
+    equal(await seen.next(), ["leave", "bob", [], [3]]);
+    await agree(ann);
+    equal(ann.presence.list((key) => key), ["ann"]);
+  },
+  "presence keys": async () => {
+    const odd = ["__proto__", "constructor", "", "é"];
+    const devices = [];
+    for (const key of odd) devices.push(await present("presence:keys", key, { v: 1 }));
+    await agree(...devices);
+    for (const { channel } of devices) equal(await outcome(channel.push("update_meta", { v: 2 })), ["ok", {}]);
+    await agree(...devices);
+    const [{ presence }] = devices;
+    equal(presence.list((key, { metas }) => [key, metas.map((meta) => meta.v)]).sort(), odd.map((key) => [key, [2]]).sort());
+    for (const { channel } of devices.slice(1)) equal(await outcome(channel.push("untrack", {})), ["ok", {}]);
+    await agree(...devices);
+    equal(presence.list((key) => key), ["__proto__"]);
+  },
+  "presence, at random": async () => {
+    const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 32));
+    try {
+      await before(DEADLINE * 0.9, atRandom(seed));
+    } catch (error) {
+      throw new Error(`SEED=${seed}: ${error.message}`);
+    }
+  },
 };
 
 // What is otherwise over long-poll.
@@ -209,6 +257,7 @@ globalThis.fetch = async (address, options) => {
   return response;
 };
 
+const opened = [];
 let passed = 0;
 for (const [name, run] of Object.entries({ ...cases, ...others })) {
   const socket = connect(url);
@@ -219,7 +268,7 @@ for (const [name, run] of Object.entries({ ...cases, ...others })) {
   } catch (error) {
     console.log(`not ok ${name}: ${error.message}`);
   }
-  socket.disconnect();
+  opened.splice(0).forEach((socket) => socket.disconnect());
 }
 console.log(`${passed} of ${Object.keys(cases).length}`);
 process.exit(passed === Object.keys(cases).length ? 0 : 1);
@@ -232,6 +281,7 @@ function connect(endpoint, options = {}) {
     rejoinAfterMs: () => 10,
     ...options,
   });
+  opened.push(socket);
   socket.connect();
   return socket;
 }
@@ -240,6 +290,151 @@ async function joined(socket, topic, params = {}) {
   const channel = socket.channel(topic, params);
   equal((await outcome(channel.join()))[0], "ok");
   return channel;
+}
+
+// A client that is present under a key. `joins` tells of its joins, rejoins too.
+async function present(topic, user, meta = {}, options = {}) {
+  const device = { socket: connect(url, options), topic, user, meta, ghosts: new Set() };
+  await enter(device);
+  return device;
+}
+
+async function enter(device) {
+  device.channel = device.socket.channel(device.topic, { user: device.user, meta: device.meta });
+  device.joins = queue();
+  foreseeGhosts(device);
+  device.presence = new Presence(device.channel);
+  device.channel.join().receive("ok", device.joins.add);
+  equal(await device.joins.next(), { user: device.user });
+}
+
+// The client keeps diffs that are queued while it waits for a state, and applies them to the state of a later join if
+// the one they came with brings none. Who they tell of may have left since: that is the client's fault, not the server's.
+// These handlers come before the client's own.
+function foreseeGhosts({ channel, ghosts }) {
+  let synced;
+  let waiting = [];
+  channel.on("presence_diff", ({ joins }) => {
+    if (synced !== channel.joinRef()) waiting.push([channel.joinRef(), joins]);
+  });
+  channel.on("presence_state", () => {
+    synced = channel.joinRef();
+    for (const [joinRef, joins] of waiting) {
+      if (joinRef !== synced) Object.values(joins).forEach(({ metas }) => metas.forEach((meta) => ghosts.add(meta.phx_ref)));
+    }
+    waiting = [];
+  });
+}
+
+// What each client has come to is what the server has: a reply comes behind all that was told before.
+async function agree(...devices) {
+  for (const { channel, presence, ghosts } of devices) {
+    const [status, list] = await outcome(channel.push("list", {}));
+    equal(status, "ok");
+    const there = new Set(Object.values(list).flatMap(({ metas }) => metas.map((meta) => meta.phx_ref)));
+    const real = ({ phx_ref }) => there.has(phx_ref) || !ghosts.has(phx_ref);
+    const own = presence.list((key, { metas }) => [key, metas.filter(real)]).filter(([, metas]) => metas.length > 0);
+    equal(own.map(byRef).sort(byKey), Object.entries(list).map(([key, { metas }]) => byRef([key, metas])).sort(byKey));
+  }
+}
+
+function byRef([key, metas]) {
+  return [key, [...metas].sort((one, other) => (one.phx_ref < other.phx_ref ? -1 : 1))];
+}
+
+function byKey([one], [other]) {
+  return one < other ? -1 : 1;
+}
+
+// Ends a connection as a network does. A session over long-poll would outlive that for long: what is no message ends it.
+function cut({ connection: { transport: connection } }) {
+  if (transport === "websocket") return connection.terminate();
+  const headers = { "Content-Type": "application/x-ndjson" };
+  fetch(connection.endpointURL(), { method: "POST", headers, body: "[" }).catch(() => {});
+  connection.ontimeout();
+}
+
+// Devices of a few users, each with a will of its own.
+async function atRandom(seed) {
+  const STEPS = 50;
+  const users = ["ann", "bob", "__proto__"];
+  const devices = await Promise.all(Array.from({ length: 6 }, async (_, n) => {
+    const options = { reconnectAfterMs: () => 1, rejoinAfterMs: () => 1 };
+    const device = await present("presence:random", users[n % users.length], { n }, options);
+    return { device, random: generator(seed + n), tracked: true };
+  }));
+  await Promise.all(devices.map(async (state) => {
+    for (let step = 0; step < STEPS; step += 1) await act(state, step);
+    if (!state.tracked) await toggle(state);
+  }));
+  // The server has heard of all that was cut once as many are present as there are.
+  const count = async ({ channel }) => {
+    const [, list] = await outcome(channel.push("list", {}));
+    return Object.values(list).flatMap(({ metas }) => metas).length;
+  };
+  while ((await count(devices[0].device)) !== devices.length + Number(guests)) continue;
+  await agree(...devices.map(({ device }) => device));
+  // And with it the lists of the other clients.
+  const [{ device: { channel, presence } }] = devices;
+  const equals = queue();
+  channel.on("told", equals.add);
+  await outcome(channel.push("tell", { list: Object.fromEntries(presence.list((key, { metas }) => [key, { metas }])) }));
+  for (let guest = 0; guest < Number(guests); guest += 1) equal(await equals.next(), { equal: true });
+}
+
+async function act(state, step) {
+  const { device, random } = state;
+  const action = random(8);
+  if (action < 3) {
+    if (state.tracked) equal(await outcome(device.channel.push("update_meta", { step })), ["ok", {}]);
+  } else if (action < 5) {
+    await toggle(state);
+  } else if (action === 5) {
+    const gone = closed(device);
+    device.channel.leave();
+    await gone;
+    await enter(device);
+    state.tracked = true;
+  } else if (action === 6) {
+    // Once more as soon as it is joined, perhaps before the state.
+    for (let times = 1 + random(2); times > 0; times -= 1) {
+      cut(device.socket);
+      await device.joins.next();
+    }
+    state.tracked = true;
+  } else if (state.tracked) {
+    // What is tracked already crashes the channel.
+    device.channel.push("track", {});
+    await device.joins.next();
+  }
+}
+
+async function toggle(state) {
+  equal(await outcome(state.device.channel.push(state.tracked ? "untrack" : "track", {})), ["ok", {}]);
+  state.tracked = !state.tracked;
+}
+
+// Broadcasts have no join ref: a new channel on the topic would take those of the old one for its own until this.
+function closed({ socket, channel }) {
+  const joinRef = channel.joinRef();
+  return new Promise((resolve) => {
+    const handler = socket.onMessage(({ topic, event, join_ref }) => {
+      if (topic !== channel.topic || event !== "phx_close" || join_ref !== joinRef) return;
+      socket.off([handler]);
+      resolve();
+    });
+  });
+}
+
+// mulberry32
+function generator(seed) {
+  let state = seed >>> 0;
+  return (below) => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
+  };
 }
 
 function outcome(push) {

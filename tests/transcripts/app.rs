@@ -10,11 +10,11 @@ use phoenix_streams::{
     testing::{Answer, ConnectInfo, Peer, Refuse, Response, Server, ServerBuilder},
 };
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, task::yield_now};
 
 /// What is slow waits for a permit of `gate`.
 pub(crate) fn app(gate: &Arc<Semaphore>) -> ServerBuilder {
-    echo(room(intercept(Server::builder())), gate.clone()).connect(connect)
+    echo(presence(room(intercept(Server::builder()))), gate.clone()).connect(connect)
 }
 
 async fn connect(connect: ConnectInfo) -> Result<(), Refuse> {
@@ -37,6 +37,38 @@ fn room(server: ServerBuilder) -> ServerBuilder {
             peer.broadcast_from("shout", payload);
             Ok(json!({}))
         })
+}
+
+fn presence(server: ServerBuilder) -> ServerBuilder {
+    server
+        .join("presence:*", |_, params| async move { Ok(json!({ "user": value(&params)["user"] })) })
+        .after_join("presence:*", |peer, params| async move {
+            // Of others, who come and go at once with this, diffs may come before the state.
+            yield_now().await;
+            peer.push("presence_state", peer.presences());
+            peer.track(&user(&peer), value(&params).get("meta").unwrap_or(&json!({})));
+        })
+        .on("presence:*", "update_meta", |peer, meta| async move {
+            peer.update(&user(&peer), meta);
+            Ok(json!({}))
+        })
+        .on("presence:*", "tell", |peer, what| async move {
+            peer.broadcast_from("told", what);
+            Ok(json!({}))
+        })
+        .on("presence:*", "list", |peer, _| async move { Ok(peer.presences()) })
+        .on("presence:*", "untrack", |peer, _| async move {
+            peer.untrack(&user(&peer));
+            Ok(json!({}))
+        })
+        .on("presence:*", "track", |peer, _| async move {
+            peer.track(&user(&peer), json!({}));
+            Ok(json!({}))
+        })
+}
+
+fn user(peer: &Peer) -> String {
+    value(peer.join_params())["user"].as_str().unwrap().to_owned()
 }
 
 fn intercept(server: ServerBuilder) -> ServerBuilder {

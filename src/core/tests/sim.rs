@@ -415,7 +415,7 @@ impl Sim {
             Output::Ask(channel, number) => self.asked.push((channel, number)),
             Output::Unask(channel) => self.asked.retain(|(asked, _)| *asked != channel),
             Output::Latency(round_trip) => self.latencies.push(round_trip),
-            Output::JoinSent(..) => {}
+            Output::JoinSent(..) | Output::OlderEnded(_) => {}
             Output::Joined(channel, outcome) => {
                 let outcome = outcome.map_or_else(|error| error.to_string(), |reply| reply.payload().to_string());
                 self.outcomes.push((channel, outcome));

@@ -5,6 +5,10 @@
 
 mod replay;
 
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
 use self::replay::{Replay, close_code};
 use super::sim::{Sim, ms};
 use crate::{
@@ -346,10 +350,37 @@ fn fatal_input(replay: &mut Replay) {
     assert!(sim.delivered.is_empty());
 }
 
+// P-12, W-4
+#[test]
+fn a_state_is_a_push_and_diffs_are_broadcasts() {
+    let mut clients = BTreeMap::from(["A", "B", "C"].map(|name| (name, Replay::new(F))));
+    let lines = clients.values_mut().map(|client| client.take("presence")).last().expect("a client");
+    for line in &lines {
+        let (name, rest) = line.split_at(1);
+        if let Some(client) = clients.get_mut(name) {
+            client.line(rest);
+        }
+    }
+    for (name, client) in &clients {
+        let told = lines.iter().filter_map(|line| line.strip_prefix(name)?.strip_prefix("< "));
+        let told = told.map(|message| serde_json::from_str::<[Value; 5]>(message).expect("a message"));
+        let told = told.filter(|[.., event, _]| event.as_str().is_some_and(|event| event.starts_with("presence_")));
+        let told: Vec<_> = told.map(|[.., event, payload]| (event, payload)).collect();
+        let delivered = client
+            .delivered()
+            .into_iter()
+            .map(|(event, payload)| (Value::from(event), serde_json::from_str(payload).expect("the payload is JSON")));
+        assert_eq!(delivered.collect::<Vec<_>>(), told, "{name}");
+    }
+    assert_is!(clients["A"].status("presence:1795234956"), ChannelStatus::Errored { .. });
+}
+
 // M-6, C-27, W-4
 #[test]
 fn broadcasts_and_intercepted_ones() {
     let (mut a, mut b) = (Replay::new(F), Replay::new(F));
+    a.take("presence");
+    b.take("presence");
     let (lines, topic) = (a.take("broadcasts"), "room:1795234956");
     b.take("broadcasts");
     for line in lines {

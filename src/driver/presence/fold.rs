@@ -18,8 +18,10 @@ use crate::{
 
 /// What diffs that wait for a state may hold, in bytes. The oldest are dropped: a state has them in it, if it comes.
 const PENDING: usize = 1 << 20;
-/// What a byte of a diff may add to what a list holds: somebody without metas takes 15 bytes.
+/// What a byte of a diff may add to what a list holds: somebody without metas takes 15 of them.
 const MOST: usize = 16;
+/// For that much of a diff, in bytes, there is room set aside while it is folded; a larger one pays for a copy.
+const SMALL: usize = 4 << 10;
 /// So many of them are more than a server is late by.
 const SUSPICIOUS: usize = 100;
 
@@ -33,8 +35,6 @@ pub(super) struct Fold {
     version: u64,
     /// The state of the present join has not come.
     awaiting: bool,
-    /// Diffs may still be of the join before.
-    over: bool,
     pending: VecDeque<(Payload, Charge)>,
     pending_bytes: usize,
     warned: bool,
@@ -66,7 +66,6 @@ impl Fold {
             state: PresenceState::default(),
             version: 0,
             awaiting: true,
-            over: false,
             pending: VecDeque::new(),
             pending_bytes: 0,
             warned: false,
@@ -107,18 +106,16 @@ impl Fold {
                 log::presence_missed(&self.topic);
                 self.miss();
             }
-            Item::JoinSent { over } => {
-                (self.awaiting, self.over, self.warned) = (true, over, false);
+            Item::JoinSent => {
+                (self.awaiting, self.warned) = (true, false);
                 self.drop_pending();
                 self.go_stale();
             }
-            Item::Joined => {
-                if mem::take(&mut self.over) {
-                    self.drop_pending();
-                }
-            }
+            // Until here they may have been of an older join, whose messages come up to its end. The state is made behind
+            // both, with all of them in it (C-39).
+            Item::Joined | Item::OlderEnded => self.drop_pending(),
             Item::Lost => self.go_stale(),
-            Item::NotJoined(cause) => self.tell(|| Err(EventError::NotJoined(cause.clone())), 0),
+            Item::NotJoined(cause) => self.tell_all(vec![(Err(EventError::NotJoined(cause)), 0)]),
             Item::Listen(listener) => self.listeners.push(listener),
             Item::Closed => {
                 self.drop_pending();
@@ -149,11 +146,23 @@ impl Fold {
             }
             Err(error) => {
                 if let Some(reading) = self.reading.take() {
-                    self.undecodable(reading.0.state(), self.names.state_event().into(), error);
+                    let told = self.undecodable(reading.0.state(), self.names.state_event().into(), error);
+                    self.tell_all(vec![told]);
                 }
             }
         }
         true
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_reading(&self) -> bool {
+        self.reading.is_some()
+    }
+
+    /// How far it has read into a state, in bytes.
+    #[cfg(test)]
+    pub(super) fn progress(&self) -> usize {
+        self.reading.as_ref().map_or(0, |reading| reading.0.at())
     }
 
     /// A state was read: it is the list, and behind it come the diffs that waited for it.
@@ -163,51 +172,53 @@ impl Fold {
             return self.miss();
         }
         self.awaiting = false;
-        steps.into_iter().for_each(|step| self.tell_step(step));
+        let mut told: Vec<_> = steps.into_iter().map(step_told).collect();
         for (diff, _charge) in mem::take(&mut self.pending) {
-            self.diff(&mut people, &diff);
+            self.diff(&mut people, &diff, &mut told);
         }
         self.pending_bytes = 0;
-        if self.put(people) {
+        if self.put(people, told) {
             self.set(self.people.clone(), PresenceState::Synced);
-            self.tell_synced();
         }
     }
 
     /// A diff on top of the present list.
     fn change(&mut self, diff: &Payload) {
+        let mut told = Vec::new();
         // With room for the most that it may bring the list changes where it is, and only what readers have of it is
         // copied; else a copy does, which may come out too large.
-        let most = self.people.cost() + MOST * diff.as_bytes().len();
-        if most > self.limit || !self.charge(most) {
+        let (len, cost) = (diff.as_bytes().len(), self.people.cost());
+        let most = cost + MOST * len;
+        if len > SMALL || most > self.limit || !self.charge(most) {
             let mut people = self.people.clone();
-            if self.diff(&mut people, diff).is_some() {
-                self.put(people);
-                self.tell_synced();
+            match self.diff(&mut people, diff, &mut told) {
+                Some(_) => drop(self.put(people, told)),
+                None => self.tell_all(told),
             }
             return;
         }
         let mut people = mem::take(&mut self.people);
-        let changed = self.diff(&mut people, diff);
+        let changed = self.diff(&mut people, diff, &mut told);
         self.charge(people.cost());
         self.people = people;
-        self.version += u64::from(changed == Some(true));
-        if changed.is_some() {
-            self.tell_synced();
+        if let Some(changed) = changed {
+            self.version += u64::from(changed);
+            told.push((Ok(None), 0));
         }
+        self.tell_all(told);
     }
 
     /// Whether the diff changed the list; none where it could not be read, and the list is as it was.
-    fn diff(&mut self, people: &mut People, diff: &Payload) -> Option<bool> {
+    fn diff(&self, people: &mut People, diff: &Payload, told: &mut Vec<(Told, usize)>) -> Option<bool> {
         let mut steps = Vec::new();
         let wanted = (!self.listeners.is_empty()).then_some(&mut steps);
         match people.sync_diff(diff, wanted) {
             Ok(changed) => {
-                steps.into_iter().for_each(|step| self.tell_step(step));
+                told.extend(steps.into_iter().map(step_told));
                 Some(changed)
             }
             Err(error) => {
-                self.undecodable(diff.clone(), self.names.diff_event().into(), error);
+                told.push(self.undecodable(diff.clone(), self.names.diff_event().into(), error));
                 None
             }
         }
@@ -244,14 +255,17 @@ impl Fold {
         self.go_stale();
     }
 
-    /// Puts a list in the place of the present one, if there is room for it.
-    fn put(&mut self, people: People) -> bool {
+    /// Puts a list in the place of the present one and tells how it came to be, if there is room for it.
+    fn put(&mut self, people: People, mut told: Vec<(Told, usize)>) -> bool {
         let room = self.has_room(&people);
         if room {
-            self.set(people, self.state)
+            self.set(people, self.state);
+            told.push((Ok(None), 0));
         } else {
-            self.miss()
+            self.miss();
+            told.retain(|(told, _)| told.is_err());
         }
+        self.tell_all(told);
         room
     }
 
@@ -280,26 +294,25 @@ impl Fold {
         (self.people, self.state) = (people, state);
     }
 
-    fn undecodable(&mut self, payload: Payload, event: Box<str>, source: DecodeError) {
+    fn undecodable(&self, payload: Payload, event: Box<str>, source: DecodeError) -> (Told, usize) {
         log::presence_undecodable(&self.topic, &event, &source);
         let bytes = payload.as_bytes().len();
         let message = Message::new(Arc::new(Names { topic: self.topic.clone(), event }), payload);
-        self.tell(|| Err(EventError::Decode { message: message.clone(), source: source.clone() }), bytes);
+        (Err(EventError::Decode { message, source }), bytes)
     }
 
-    fn tell_step(&mut self, step: Step) {
-        let bytes = step.cost();
-        self.tell(|| Ok(Some(step.clone())), bytes);
-    }
-
-    fn tell_synced(&mut self) {
-        self.tell(|| Ok(None), 0);
-    }
-
-    fn tell(&mut self, told: impl Fn() -> Told, bytes: usize) {
+    fn tell_all(&mut self, told: Vec<(Told, usize)>) {
         self.listeners.retain(|listener| !listener.is_abandoned());
-        self.listeners.iter().for_each(|listener| listener.push(told(), bytes + OVERHEAD));
+        for (told, bytes) in told {
+            self.listeners.iter().for_each(|listener| listener.push(told.clone(), bytes + OVERHEAD));
+        }
     }
+}
+
+/// With the bytes that it holds.
+fn step_told(step: Step) -> (Told, usize) {
+    let bytes = step.cost();
+    (Ok(Some(step)), bytes)
 }
 
 impl Drop for Fold {
@@ -307,3 +320,6 @@ impl Drop for Fold {
         self.budget.give_back(self.charged);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,11 +70,12 @@ pub(super) enum Item {
     Diff(Payload),
     /// There was no room for a message.
     Missed,
-    /// A join was sent; over a present one, of which some diffs may still be on their way.
-    JoinSent {
-        over: bool,
-    },
+    /// A join was sent. Of an older one, which the server may still hold, some diffs may be on their way.
+    JoinSent,
+    /// It was answered: what comes from here on is of this join.
     Joined,
+    /// A join before it is over.
+    OlderEnded,
     /// The channel is not joined any more.
     Lost,
     NotJoined(NotJoined),
@@ -147,7 +148,10 @@ impl PresenceLog {
         if !queue.is_asked() {
             match item {
                 // The list that is to come needs nothing of what came before it.
-                Item::JoinSent { .. } => queue.clear(),
+                Item::JoinSent => {
+                    queue.clear();
+                    queue.dropped = false;
+                }
                 Item::NotJoined(_) => return,
                 _ => {}
             }

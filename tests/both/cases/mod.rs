@@ -5,6 +5,7 @@ mod chat;
 mod connect;
 mod hostile;
 mod life;
+mod presence;
 mod programs;
 mod refusals;
 pub(super) mod seen;

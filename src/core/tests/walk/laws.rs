@@ -41,7 +41,7 @@ impl World {
             Output::Latency(round_trip) => {
                 assert_eq!(round_trip.is_some(), self.cause.heartbeat || self.cause.pinged.is_some());
             }
-            Output::JoinSent(channel, _) | Output::Joined(channel, _) => {
+            Output::JoinSent(channel) | Output::OlderEnded(channel) | Output::Joined(channel, _) => {
                 assert!(self.model.channels.contains_key(&channel))
             }
             Output::Status(status) => {

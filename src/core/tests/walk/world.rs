@@ -186,7 +186,8 @@ impl World {
     pub(super) fn drain(&mut self) {
         loop {
             let outputs: Vec<_> = std::iter::from_fn(|| self.core.poll()).collect();
-            self.effects.outputs += outputs.len();
+            // That an older join is over changes nothing here: only presence asks.
+            self.effects.outputs += outputs.iter().filter(|output| !matches!(output, Output::OlderEnded(_))).count();
             // What a hangup flushes was written before the connection ended.
             for output in &outputs {
                 if let Output::Hangup { last, .. } = output {

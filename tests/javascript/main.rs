@@ -1,17 +1,31 @@
-//! Drives the embedded server with Phoenix' own JavaScript client.
+//! Drives the embedded server with Phoenix' own JavaScript client, and compares presence with it.
 //!
 //! Takes node and `npm ci --prefix tests/js`. Without them it is skipped, and says so; where `CI` is set it fails.
 
-#[path = "transcripts/app.rs"]
+#[path = "../transcripts/app.rs"]
 mod app;
+#[path = "../support/company.rs"]
+mod company;
+mod guests;
+#[path = "../support/people.rs"]
+mod people;
+mod presence;
 
-use std::{path::Path, process::Stdio, sync::Arc};
+use std::{
+    path::Path,
+    process::{Command as Blocking, Stdio},
+    sync::Arc,
+};
 
-use phoenix_streams::testing::{Fault, Server};
+use futures::future::{join, join_all};
+use phoenix_streams::{
+    Entry, Presence, PresenceEvent,
+    testing::{Fault, Server},
+};
 use tokio::{process::Command, sync::Semaphore};
 
 /// The cases of `check.mjs`. A case that is not run is not proven.
-const CASES: [&str; 23] = [
+const CASES: [&str; 26] = [
     "join",
     "join refused",
     "join of an unmatched topic",
@@ -35,12 +49,18 @@ const CASES: [&str; 23] = [
     "auth token refused",
     "auth token unanswered",
     "connect refused",
+    "presence",
+    "presence keys",
+    "presence, at random",
 ];
+
+/// Of this crate, beside the official client.
+const GUESTS: u64 = 3;
 
 /// As `check.mjs` has them.
 const TRANSPORTS: [&str; 2] = ["websocket", "longpoll"];
 
-// C-39, L-10, L-29, N-5, N-12
+// C-39, L-10, N-5, P-12, P-38
 #[tokio::test]
 async fn the_official_client_finds_nothing_wrong() {
     assert_failing(None, &[]).await;
@@ -55,7 +75,8 @@ async fn it_finds_a_close_before_the_reply() {
 // W-4
 #[tokio::test]
 async fn it_finds_a_broadcast_with_a_join_ref() {
-    assert_failing(Some(Fault::BroadcastWithJoinRef), &["broadcast"]).await;
+    let broadcasts = ["broadcast", "presence", "presence keys", "presence, at random"];
+    assert_failing(Some(Fault::BroadcastWithJoinRef), &broadcasts).await;
 }
 
 // N-5
@@ -66,7 +87,7 @@ async fn it_finds_a_heartbeat_reply_with_another_ref() {
 
 /// Runs the script over each transport; exactly these cases must fail.
 async fn assert_failing(fault: Option<Fault>, failing: &[&str]) {
-    if !installed().await {
+    if !installed() {
         return;
     }
     for transport in TRANSPORTS {
@@ -77,14 +98,18 @@ async fn assert_failing(fault: Option<Fault>, failing: &[&str]) {
 async fn assert_failing_over(transport: &str, fault: Option<Fault>, failing: &[&str]) {
     let server = start(false, fault).await;
     let with_token = start(true, fault).await;
+    // Where nothing is to fail the official client has company in its random case of presence.
+    let guests = if fault.is_none() { GUESTS } else { 0 };
+    let company = join_all((0..guests).map(|n| guests::visit(server.url(), transport, n)));
     let script = Command::new("node")
-        .args(["tests/js/check.mjs", transport, server.url(), with_token.url()])
+        .args(["tests/js/check.mjs", transport, server.url(), with_token.url(), &guests.to_string()])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stderr(Stdio::inherit())
         .kill_on_drop(true)
-        .output()
-        .await
-        .unwrap();
+        .output();
+    // A guest that finds a difference panics.
+    let (script, _) = join(script, company).await;
+    let script = script.unwrap();
     let printed = String::from_utf8(script.stdout).unwrap();
     let lines: Vec<&str> = printed.lines().collect();
     assert_eq!(lines.len(), CASES.len() + 1, "{transport}: {printed}");
@@ -106,9 +131,8 @@ async fn start(auth_token: bool, fault: Option<Fault>) -> Server {
     server
 }
 
-async fn installed() -> bool {
-    let node =
-        Command::new("node").arg("--version").stdout(Stdio::null()).status().await.is_ok_and(|node| node.success());
+fn installed() -> bool {
+    let node = Blocking::new("node").arg("--version").stdout(Stdio::null()).status().is_ok_and(|node| node.success());
     let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/js/node_modules/phoenix").exists();
     let installed = node && modules;
     let how = "the JavaScript client takes node and `npm ci --prefix tests/js`";

@@ -1,0 +1,291 @@
+//! The fold by hand: states, diffs and joins in any order.
+
+use futures::{FutureExt, StreamExt};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    payload::IntoPayload,
+    presence::{Presence, PresenceEvent, tests::people},
+    streams::feed::{Bounds, Feed, feed},
+};
+
+struct Bed {
+    fold: Fold,
+    told: Feed<Told>,
+}
+
+impl Bed {
+    /// A join was sent and answered.
+    fn joined() -> Self {
+        let mut bed = Bed::new();
+        bed.join();
+        bed
+    }
+
+    fn new() -> Self {
+        Bed::bounded(1 << 20)
+    }
+
+    /// A list of no more than so many bytes.
+    fn bounded(limit: usize) -> Self {
+        let budget = Budget::new(1 << 20);
+        let mut fold = Fold::new("room:1".into(), PresenceNames::default(), limit, budget);
+        let (writer, told) = feed(Bounds { items: usize::MAX, bytes: 1 << 20, budget: None });
+        fold.take(Item::Listen(writer), Charge::default(), &mut 0);
+        Bed { fold, told }
+    }
+
+    fn take(&mut self, item: Item) {
+        self.fold.take(item, Charge::default(), &mut 0);
+        assert!(self.fold.advance(&mut usize::MAX.clone()));
+    }
+
+    fn join(&mut self) {
+        self.take(Item::JoinSent);
+        self.take(Item::Joined);
+    }
+
+    fn state(&mut self, state: Value) {
+        self.take(Item::State(state.into_payload().unwrap()));
+    }
+
+    fn diff(&mut self, joins: Value, leaves: Value) {
+        self.take(Item::Diff(json!({ "joins": joins, "leaves": leaves }).into_payload().unwrap()));
+    }
+
+    /// The list, as its keys and refs.
+    fn list(&self) -> (PresenceState, Value) {
+        let now = self.fold.snapshot();
+        let list = people::list(&Presence::new(now.people.clone(), now.people, now.state, now.pending));
+        let refs = |who: &Value| who["metas"].as_array().unwrap().iter().map(|meta| meta["phx_ref"].clone()).collect();
+        let list = list.as_object().unwrap().iter().map(|(key, who)| (key.clone(), refs(who)));
+        (now.state, list.collect::<serde_json::Map<_, Value>>().into())
+    }
+
+    fn told(&mut self) -> Vec<String> {
+        let mut told = Vec::new();
+        while let Some(Some(event)) = self.told.next().now_or_never() {
+            told.push(match event.unwrap() {
+                Ok(Some(step)) => {
+                    let event = people::told(&PresenceEvent::new(step));
+                    format!("{} {}", event["kind"].as_str().unwrap(), event["key"].as_str().unwrap())
+                }
+                Ok(None) => "sync".to_owned(),
+                Err(error) => error.to_string(),
+            });
+        }
+        told
+    }
+}
+
+fn one(key: &str, phx_ref: &str) -> Value {
+    json!({ key: { "metas": [{ "phx_ref": phx_ref }] } })
+}
+
+use PresenceState::{Awaiting, Closed, Stale, Synced};
+
+// P-4, P-6, P-10
+#[test]
+fn diffs_without_a_state_say_nothing() {
+    let mut bed = Bed::joined();
+    for number in 0..250 {
+        bed.diff(one("ann", &number.to_string()), json!({}));
+    }
+    assert_eq!((bed.list(), bed.fold.snapshot().pending), ((Awaiting, json!({})), 250));
+    assert_eq!(bed.told(), [""; 0]);
+    assert_eq!(bed.fold.snapshot().version, 0, "no reader is woken for them");
+}
+
+// P-5, P-8
+#[test]
+fn p_5_a_state_is_followed_by_what_waited_for_it_and_one_sync() {
+    let mut bed = Bed::joined();
+    bed.diff(one("bob", "2"), one("eve", "5"));
+    bed.diff(one("cat", "3"), one("ann", "1"));
+    bed.state(json!({ "eve": { "metas": [{ "phx_ref": "5" }] }, "ann": { "metas": [{ "phx_ref": "1" }] } }));
+    assert_eq!(bed.list(), (Synced, json!({ "bob": ["2"], "cat": ["3"] })));
+    // Each message its joins first; "ann" and "eve" come in the order of the message.
+    assert_eq!(bed.told(), ["join ann", "join eve", "join bob", "leave eve", "join cat", "leave ann", "sync"]);
+    bed.diff(json!({}), one("cat", "3"));
+    assert_eq!((bed.list().1, bed.fold.snapshot().pending), (json!({ "bob": ["2"] }), 0), "nothing waits any more");
+}
+
+// P-7
+#[test]
+fn p_7_every_diff_behind_a_state_is_one_sync_and_an_empty_one_too() {
+    let mut bed = Bed::joined();
+    bed.state(json!({}));
+    bed.told();
+    let version = bed.fold.snapshot().version;
+    bed.diff(json!({}), json!({}));
+    assert_eq!(bed.told(), ["sync"]);
+    assert_eq!(bed.fold.snapshot().version, version, "the list is the same");
+    bed.diff(one("ann", "1"), json!({}));
+    assert_eq!(bed.told(), ["join ann", "sync"]);
+}
+
+// P-4, P-9
+#[test]
+fn p_9_the_list_stays_over_a_break_and_the_next_state_is_compared_with_it() {
+    let mut bed = Bed::joined();
+    bed.state(json!({ "ann": { "metas": [{ "phx_ref": "1" }] }, "bob": { "metas": [{ "phx_ref": "2" }] } }));
+    bed.told();
+    bed.take(Item::Lost);
+    assert_eq!(bed.list(), (Stale, json!({ "ann": ["1"], "bob": ["2"] })));
+    bed.take(Item::JoinSent);
+    bed.diff(one("cat", "3"), json!({}));
+    bed.take(Item::Joined);
+    bed.diff(one("dan", "4"), json!({}));
+    assert_eq!(bed.list(), (Stale, json!({ "ann": ["1"], "bob": ["2"] })), "it is pending from the join on");
+    bed.state(json!({ "bob": { "metas": [{ "phx_ref": "2" }] }, "cat": { "metas": [{ "phx_ref": "3" }] } }));
+    assert_eq!(bed.list(), (Synced, json!({ "bob": ["2"], "cat": ["3"], "dan": ["4"] })));
+    assert_eq!(bed.told(), ["join cat", "leave ann", "join dan", "sync"], "the net of it");
+}
+
+// P-11, DEV-17
+#[test]
+fn p_11_what_waits_under_an_older_join_is_dropped() {
+    let mut bed = Bed::joined();
+    bed.diff(one("ann", "1"), json!({}));
+    bed.take(Item::Lost);
+    bed.take(Item::JoinSent);
+    assert_eq!(bed.fold.snapshot().pending, 0);
+    bed.take(Item::Joined);
+    bed.state(json!({}));
+    assert_eq!(bed.list(), (Synced, json!({})), "Ann had left by then");
+    assert_eq!(bed.told(), ["sync"]);
+}
+
+// DEV-17: the broadcasts of the join before come until the answer, behind which the state is made.
+#[test]
+fn what_comes_before_the_answer_to_a_join_is_in_its_state() {
+    let mut bed = Bed::joined();
+    bed.state(one("bob", "2"));
+    bed.take(Item::JoinSent);
+    bed.diff(one("ann", "1"), json!({}));
+    bed.take(Item::Joined);
+    bed.diff(one("cat", "3"), json!({}));
+    bed.state(one("bob", "2"));
+    assert_eq!(bed.list(), (Synced, json!({ "bob": ["2"], "cat": ["3"] })));
+}
+
+// DEV-17: or until the end of that join, which comes behind the answer (C-39).
+#[test]
+fn what_comes_before_the_end_of_an_older_join_is_in_the_state() {
+    let mut bed = Bed::joined();
+    bed.take(Item::JoinSent);
+    bed.take(Item::Joined);
+    bed.diff(one("ann", "1"), json!({}));
+    bed.take(Item::OlderEnded);
+    bed.diff(one("cat", "3"), json!({}));
+    bed.state(json!({}));
+    assert_eq!(bed.list(), (Synced, json!({ "cat": ["3"] })));
+    bed.diff(one("dan", "4"), json!({}));
+    bed.take(Item::OlderEnded);
+    assert_eq!(bed.list(), (Synced, json!({ "cat": ["3"], "dan": ["4"] })), "behind the state it is nothing");
+}
+
+// P-42
+#[test]
+fn p_42_a_message_that_cannot_be_read_is_told_and_changes_nothing() {
+    let mut bed = Bed::joined();
+    bed.state(one("ann", "1"));
+    let version = bed.fold.snapshot().version;
+    bed.told();
+    bed.diff(one("bob", "2"), json!({ "ann": {} }));
+    bed.state(json!({ "bob": { "metas": [{}] } }));
+    assert_eq!((bed.list(), bed.fold.snapshot().version), ((Synced, json!({ "ann": ["1"] })), version));
+    let told = bed.told();
+    assert!(told[0].starts_with("a payload of `presence_diff` does not decode"), "{told:?}");
+    assert!(told[1].starts_with("a payload of `presence_state` does not decode"), "{told:?}");
+    assert_eq!(told.len(), 2, "{told:?}");
+    // Among those that wait, too, it is passed over alone.
+    bed.join();
+    bed.diff(one("bob", "2"), json!({}));
+    bed.diff(json!([]), json!({}));
+    bed.diff(one("cat", "3"), json!({}));
+    bed.state(json!({}));
+    assert_eq!(bed.list(), (Synced, json!({ "bob": ["2"], "cat": ["3"] })));
+}
+
+// DEV-18
+#[test]
+fn a_leave_of_nobody_is_not_told_and_wakes_no_reader() {
+    let mut bed = Bed::joined();
+    bed.state(one("ann", "1"));
+    bed.told();
+    let version = bed.fold.snapshot().version;
+    bed.diff(json!({}), one("ann", "another"));
+    assert_eq!(bed.told(), ["sync"]);
+    assert_eq!((bed.list(), bed.fold.snapshot().version), ((Synced, json!({ "ann": ["1"] })), version));
+}
+
+// DEV-18
+#[test]
+fn how_far_the_list_can_be_relied_on() {
+    let mut bed = Bed::new();
+    assert_eq!(bed.list().0, Awaiting);
+    bed.take(Item::Lost);
+    bed.join();
+    assert_eq!(bed.list().0, Awaiting, "there is nothing that could be stale");
+    bed.state(json!({}));
+    assert_eq!(bed.list().0, Synced);
+    bed.take(Item::JoinSent);
+    assert_eq!(bed.list().0, Stale, "a join over the present one");
+    bed.take(Item::Joined);
+    assert_eq!(bed.list().0, Stale, "joined is not synced");
+    bed.state(one("ann", "1"));
+    bed.take(Item::Missed);
+    assert_eq!(bed.list().0, Stale, "something is not known");
+    bed.diff(one("bob", "2"), json!({}));
+    assert_eq!(bed.list(), (Stale, json!({ "ann": ["1"] })));
+    bed.join();
+    bed.state(json!({}));
+    assert_eq!(bed.list(), (Synced, json!({})));
+    bed.take(Item::Closed);
+    assert_eq!(bed.list().0, Closed);
+    assert!(matches!(bed.told.next().now_or_never(), Some(Some(_))));
+    bed.told();
+    assert!(matches!(bed.told.next().now_or_never(), Some(None)), "the events end");
+}
+
+// Law 10: what is told is what the list became, also where it stays as it was.
+#[test]
+fn what_there_is_no_room_for_is_not_told() {
+    let mut bed = Bed::bounded(2_000);
+    let many = |n: usize| (0..n).map(|at| (format!("user:{at}"), one("k", "1")["k"].clone()));
+    let many = |n| Value::from(many(n).collect::<serde_json::Map<_, _>>());
+    bed.join();
+    bed.state(many(2));
+    assert_eq!(bed.told(), ["join user:0", "join user:1", "sync"]);
+    bed.diff(many(9), json!({}));
+    assert_eq!((bed.list().0, bed.told()), (Stale, vec![]));
+    bed.join();
+    bed.diff(json!([]), json!({}));
+    bed.diff(many(9), json!({}));
+    bed.state(many(1));
+    assert_eq!((bed.list().0, bed.told().len()), (Stale, 1), "but what cannot be read is");
+    bed.join();
+    bed.state(one("user:1", "1"));
+    assert_eq!(
+        (bed.list(), bed.told()),
+        ((Synced, json!({ "user:1": ["1"] })), vec!["leave user:0".into(), "sync".into()])
+    );
+}
+
+// P-37
+#[test]
+fn a_state_read_in_steps_is_one_message() {
+    let mut bed = Bed::joined();
+    let many = (0..100).map(|number| (format!("user:{number:03}"), one("k", "1")["k"].clone()));
+    let many = Value::from(many.collect::<serde_json::Map<_, _>>());
+    bed.fold.take(Item::State(many.into_payload().unwrap()), Charge::default(), &mut 0);
+    let mut steps = 0;
+    while !bed.fold.advance(&mut 100) {
+        assert_eq!((bed.list(), bed.told().len()), ((Awaiting, json!({})), 0), "all of it or nothing");
+        steps += 1;
+    }
+    assert!(steps > 10);
+    assert_eq!((bed.fold.snapshot().people.len(), bed.told().len()), (100, 101));
+}
