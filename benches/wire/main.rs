@@ -1,4 +1,5 @@
-//! The figures of this crate, against a bare loop of tokio-tungstenite over the same kind of socket, or of reqwest.
+//! The figures of this crate, against a bare loop of tokio-tungstenite over the same kind of socket, or of reqwest;
+//! those of presence against phoenix.js, where Node.js is.
 //!
 //! `cargo bench` prints them all, `cargo bench -- receive trips` those of two sections. Both sides talk to the same
 //! server, on a thread and, where there are enough, a core of its own. What is compared is run in turns, and the median
