@@ -1,6 +1,6 @@
 //! Names and refs: mostly short, and kept in large numbers.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Borrow, cmp::Ordering, fmt, sync::Arc};
 
 use crate::serializer::Name;
 
@@ -25,6 +25,27 @@ impl Word {
 impl PartialEq for Word {
     fn eq(&self, other: &Self) -> bool {
         self.name() == other.name()
+    }
+}
+
+impl Eq for Word {}
+
+/// As bytes, and so as text.
+impl Ord for Word {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.name().as_bytes().cmp(other.name().as_bytes())
+    }
+}
+
+impl PartialOrd for Word {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Borrow<[u8]> for Word {
+    fn borrow(&self) -> &[u8] {
+        self.name().as_bytes()
     }
 }
 

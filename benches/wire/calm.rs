@@ -21,7 +21,7 @@ const BOUND: usize = 64 << 20;
 /// One message of so many is kept.
 const KEPT: usize = 1_000;
 
-const FLOOD: Flood = Flood { size: 100, frames: 1_500_000, topics: 1 };
+const FLOOD: Flood = Flood::of(100, 1_500_000);
 
 pub(crate) fn run() {
     println!("## calm: under a flood of messages of 100 B, on one thread\n");

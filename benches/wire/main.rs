@@ -1,4 +1,5 @@
-//! The figures of this crate, against a bare loop of tokio-tungstenite over the same kind of socket, or of reqwest.
+//! The figures of this crate, against a bare loop of tokio-tungstenite over the same kind of socket, or of reqwest;
+//! those of presence against phoenix.js, where Node.js is.
 //!
 //! `cargo bench` prints them all, `cargo bench -- receive trips` those of two sections. Both sides talk to the same
 //! server, on a thread and, where there are enough, a core of its own. What is compared is run in turns, and the median
@@ -10,7 +11,9 @@ mod calm;
 mod idle;
 mod machine;
 mod parts;
+mod people;
 mod polls;
+mod presence;
 mod receive;
 mod scale;
 mod server;
@@ -20,7 +23,7 @@ mod trips;
 
 use phoenix_streams::Http;
 
-const SECTIONS: [(&str, fn()); 7] = [
+const SECTIONS: [(&str, fn()); 8] = [
     ("receive", receive::run),
     ("calm", calm::run),
     ("trips", trips::run),
@@ -28,6 +31,7 @@ const SECTIONS: [(&str, fn()); 7] = [
     ("scale", scale::run),
     ("idle", idle::run),
     ("parts", parts::run),
+    ("presence", presence::run),
 ];
 
 fn main() {
@@ -64,10 +68,15 @@ fn inside(name: &str, arguments: &[&str]) {
         ("sockets", [url]) => idle::sockets(url, Http::default()),
         ("sockets", [url, certificate]) => idle::sockets(url, idle::trusting(certificate)),
         ("channels", [url]) => idle::channels(url),
+        ("lists", []) => presence::lists(),
         // One side alone, to be profiled: `perf record target/release/deps/wire-.. inside flood ours 100 1000000`.
         ("flood", [side, size, frames]) => {
             let [size, frames] = [size, frames].map(|number| number.parse().expect("a number"));
-            receive::alone(*side == "ours", server::Flood { size, frames, topics: 1 });
+            receive::alone(*side == "ours", server::Flood::of(size, frames));
+        }
+        ("presence", [people, diffs]) => {
+            let [people, diffs] = [people, diffs].map(|number| number.parse().expect("a number"));
+            presence::alone(people, diffs);
         }
         ("trips", [side, at_once]) => trips::alone(*side == "ours", *at_once == "64"),
         ("polls", [side]) => polls::alone(*side == "ours", None),

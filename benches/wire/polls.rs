@@ -46,7 +46,7 @@ pub(crate) fn run() {
 
 /// So many answers full of messages.
 pub(crate) fn flood(size: usize, answers: usize) -> Flood {
-    Flood { size, frames: answers * session::at_once(size), topics: 1 }
+    Flood::of(size, answers * session::at_once(size))
 }
 
 fn in_turn(both: impl Fn() -> (f64, f64)) -> (Vec<f64>, Vec<f64>) {

@@ -20,7 +20,7 @@ pub(crate) fn run() {
     println!("|--:|---|--:|--:|--:|--:|--:|");
     let server = server::address();
     for (size, frames) in [(16, 700_000), (100, 600_000), (1 << 10, 200_000), (16 << 10, 20_000)] {
-        let flood = Flood { size, frames, topics: 1 };
+        let flood = Flood::of(size, frames);
         for kind in Kind::USUAL {
             let alone = thread::spawn(move || server::raw_rate(server, flood)).join().expect("a rate");
             let (mut bares, mut ourses) = (Vec::new(), Vec::new());

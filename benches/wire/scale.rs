@@ -53,7 +53,7 @@ async fn read(mut events: Events, count: usize) {
 
 /// Nanoseconds a message for one of these.
 async fn among(server: SocketAddr, count: usize) -> f64 {
-    let flood = Flood { size: 100, frames: 500_000, topics: 1 };
+    let flood = Flood::of(100, 500_000);
     let (_socket, rooms) = rooms(server, count).await;
     let events = rooms[0].events("msg");
     let start = Instant::now();
@@ -65,7 +65,7 @@ async fn among(server: SocketAddr, count: usize) -> f64 {
 /// Nanoseconds a message where each is for another channel.
 async fn in_turn(server: SocketAddr) -> f64 {
     const EACH: usize = 40;
-    let flood = Flood { size: 100, frames: EACH * MANY, topics: MANY };
+    let flood = Flood { topics: MANY, ..Flood::of(100, EACH * MANY) };
     let (_socket, rooms) = rooms(server, MANY).await;
     let readers: Vec<_> = rooms.iter().map(|room| tokio::spawn(read(room.events("msg"), EACH))).collect();
     let start = Instant::now();
@@ -78,7 +78,7 @@ async fn in_turn(server: SocketAddr) -> f64 {
 
 /// Nanoseconds a delivery, where so many streams want each message.
 async fn shared(server: SocketAddr, streams: usize) -> f64 {
-    let flood = Flood { size: 100, frames: 500_000 / streams.min(20), topics: 1 };
+    let flood = Flood::of(100, 500_000 / streams.min(20));
     let (_socket, rooms) = rooms(server, 1).await;
     let readers: Vec<_> = (0..streams).map(|_| tokio::spawn(read(rooms[0].events("msg"), flood.frames))).collect();
     let start = Instant::now();

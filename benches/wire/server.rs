@@ -23,6 +23,25 @@ pub(crate) struct Flood {
     pub(crate) frames: usize,
     /// `room:0`, `room:1`, .. in turn.
     pub(crate) topics: usize,
+    /// In turn.
+    pub(crate) events: [Event; 2],
+}
+
+/// What its messages are named.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(crate) enum Event {
+    Msg,
+    Other,
+    Another,
+    PresenceState,
+    PresenceDiff,
+}
+
+impl Flood {
+    /// Of one channel and one event.
+    pub(crate) const fn of(size: usize, frames: usize) -> Self {
+        Flood { size, frames, topics: 1, events: [Event::Msg; 2] }
+    }
 }
 
 /// The server of this process, which serves from the last core for as long as the process lives.
@@ -173,7 +192,14 @@ fn blast(stream: &mut impl Write, flood: Flood) -> io::Result<()> {
 /// One of a flood.
 pub(crate) fn message(flood: Flood, number: usize) -> String {
     let topic = number * 7919 % flood.topics;
-    format!("[null,null,\"room:{topic}\",\"msg\",{}]", payload(flood.size, number))
+    let event = match flood.events[number % 2] {
+        Event::Msg => "msg",
+        Event::Other => "other",
+        Event::Another => "another",
+        Event::PresenceState => "presence_state",
+        Event::PresenceDiff => "presence_diff",
+    };
+    format!("[null,null,\"room:{topic}\",\"{event}\",{}]", payload(flood.size, number))
 }
 
 /// A JSON object of exactly this many bytes, at least 16.

@@ -30,7 +30,7 @@ impl<M> Entry<M> {
 
     /// The key under which they are tracked: whatever string the server chose.
     pub fn key(&self) -> &str {
-        &self.person.key
+        self.person.key()
     }
 
     /// Decodes the fields beside `metas`, which a server's `fetch/2` adds, as a JSON object; `{}` where there are none.
@@ -50,20 +50,21 @@ impl<M: DeserializeOwned + Send + Sync + 'static> Entry<M> {
 
     /// How many metas were left out because they do not decode to `M`. Why is logged, at TRACE.
     pub fn undecodable(&self) -> usize {
-        self.person.metas.len() - self.typed().metas.len()
+        self.person.metas().len() - self.typed().metas.len()
     }
 
     /// The metas whose refs the other entry does not have.
     pub(super) fn metas_beyond(&self, other: &Entry<M>) -> impl Iterator<Item = &M> {
         let Typed { metas, places } = self.typed();
-        let is_new = |place: &usize| !other.person.has(&self.person.metas[*place].reference);
+        let is_new = |place: &usize| !other.person.has(self.person.reference(*place));
         metas.iter().zip(places).filter(move |(_, place)| is_new(place)).map(|(meta, _)| meta)
     }
 
     fn typed(&self) -> &Typed<M> {
         self.person.decoded(|person| {
-            let mut typed = Typed { metas: Vec::with_capacity(person.metas.len()), places: Vec::new() };
-            for (place, Meta { text, .. }) in person.metas.iter().enumerate() {
+            let metas = person.metas();
+            let mut typed = Typed { metas: Vec::with_capacity(metas.len()), places: Vec::new() };
+            for (place, Meta { text, .. }) in metas.enumerate() {
                 match serde_json::from_str(text) {
                     Ok(meta) => {
                         typed.metas.push(meta);
@@ -85,6 +86,6 @@ impl<M> Clone for Entry<M> {
 
 impl<M> fmt::Debug for Entry<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Entry").field("key", &self.key()).field("metas", &self.person.metas.len()).finish()
+        f.debug_struct("Entry").field("key", &self.key()).field("metas", &self.person.metas().len()).finish()
     }
 }

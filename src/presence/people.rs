@@ -1,15 +1,11 @@
 //! The list itself: a persistent map, and how a state and a diff change it. Pure: the list before stays as it was.
 
-use std::{collections::HashSet, fmt, marker::PhantomData, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use imbl::OrdMap;
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
-};
 
 use super::{
-    person::{Given, Person, Text},
+    person::{Given, Meta, Person},
     walk::Walk,
 };
 use crate::{error::DecodeError, payload::Payload, word::Word};
@@ -17,7 +13,9 @@ use crate::{error::DecodeError, payload::Payload, word::Word};
 /// Everyone present, by key. A clone costs nothing, whatever its size, and shares all that has not changed since.
 #[derive(Clone, Default)]
 pub(crate) struct People {
-    map: OrdMap<Arc<str>, Shared>,
+    /// The keys stand in the map itself: most are short, and then neither looking for one nor a new version of the nodes
+    /// above it has to reach for those beside it.
+    map: OrdMap<Word, Shared>,
     /// What it holds, in bytes.
     cost: usize,
 }
@@ -62,14 +60,14 @@ impl People {
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&Arc<Person>> {
-        self.map.get(key).map(|person| &person.0)
+        self.map.get(key.as_bytes()).map(|person| &person.0)
     }
 
     pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<Person>> {
         self.map.values().map(|person| &person.0)
     }
 
-    pub(super) fn map(&self) -> &OrdMap<Arc<str>, Shared> {
+    pub(super) fn map(&self) -> &OrdMap<Word, Shared> {
         &self.map
     }
 
@@ -79,53 +77,59 @@ impl People {
 
     fn insert(&mut self, person: Arc<Person>) -> Option<Arc<Person>> {
         self.cost += person.cost();
-        let before = self.map.insert(person.key.clone(), Shared(person)).map(|person| person.0);
+        let before = self.map.insert(Word::from(person.key()), Shared(person)).map(|person| person.0);
         self.cost -= before.as_ref().map_or(0, |before| before.cost());
         before
     }
 
     fn remove(&mut self, key: &str) -> Option<Arc<Person>> {
-        let person = self.map.remove(key)?.0;
+        let person = self.map.remove(key.as_bytes())?.0;
         self.cost -= person.cost();
         Some(person)
     }
 
-    /// Applies a `presence_diff`: all joins, then all leaves.
-    pub(crate) fn sync_diff(&mut self, diff: &Payload, mut steps: Steps<'_>) -> Result<(), DecodeError> {
-        let Diff { joins, leaves } = diff.json()?;
-        for (key, given) in &joins.0 {
-            let joined = Arc::new(given.to_person((*key.0).into()));
+    /// Applies a `presence_diff`: all joins, then all leaves. Whether it changed anything.
+    pub(crate) fn sync_diff(&mut self, diff: &Payload, mut steps: Steps<'_>) -> Result<bool, DecodeError> {
+        let Diff { joins, leaves } = Diff::read(diff)?;
+        let mut changed = !joins.is_empty();
+        for (key, given) in &joins {
+            let joined = Arc::new(given.to_person(key));
             let before = self.insert(joined.clone());
             if let Some(before) = &before {
-                let mut metas: Vec<_> =
-                    before.metas.iter().filter(|meta| !given.has(&meta.reference)).cloned().collect();
-                metas.extend_from_slice(&joined.metas);
-                self.insert(Arc::new(Person::new(before.key.clone(), metas, joined.extra.clone())));
+                let mut metas = beyond(before, given);
+                metas.extend(joined.metas());
+                self.insert(Arc::new(Person::new(key, &metas, joined.extra.clone())));
             }
             if let Some(steps) = &mut steps {
                 steps.push(Step::Joined { before, joined });
             }
         }
-        for (key, given) in &leaves.0 {
-            let Some(current) = self.get(&key.0).cloned() else { continue };
-            let metas: Vec<_> = current.metas.iter().filter(|meta| !given.has(&meta.reference)).cloned().collect();
-            if metas.len() == current.metas.len() && !metas.is_empty() {
+        for (key, given) in &leaves {
+            let Some(current) = self.get(key).cloned() else { continue };
+            let metas = beyond(&current, given);
+            if metas.len() == current.metas().len() && !metas.is_empty() {
                 // Nobody that was here has left.
                 continue;
             }
-            let remaining =
-                (!metas.is_empty()).then(|| Arc::new(Person::new(current.key.clone(), metas, current.extra.clone())));
+            changed = true;
+            let remaining = (!metas.is_empty()).then(|| Arc::new(Person::new(key, &metas, current.extra.clone())));
             match &remaining {
                 Some(remaining) => self.insert(remaining.clone()),
-                None => self.remove(&current.key),
+                None => self.remove(key),
             };
             if let Some(steps) = &mut steps {
-                let left = Arc::new(given.to_person(current.key.clone()));
+                // Most leave in the words in which they came.
+                let left = if given.is(&current) { current } else { Arc::new(given.to_person(key)) };
                 steps.push(Step::Left { remaining, left });
             }
         }
-        Ok(())
+        Ok(changed)
     }
+}
+
+/// The metas of this person whose refs are not in what came.
+fn beyond<'a>(person: &'a Person, given: &Given<'_>) -> Vec<Meta<'a>> {
+    person.metas().filter(|meta| !given.has(&meta.reference)).collect()
 }
 
 impl fmt::Debug for People {
@@ -138,12 +142,13 @@ impl fmt::Debug for People {
 #[derive(Debug)]
 pub(crate) struct StateSync {
     state: Payload,
-    walk: Walk,
+    /// How far it was read, in bytes.
+    at: usize,
+    ended: bool,
     before: People,
     after: People,
-    seen: HashSet<Arc<str>>,
-    /// Those of `before` that were seen.
-    known: usize,
+    /// Those of `before` that have not been seen.
+    unseen: People,
     /// Whether anybody wants to know the steps.
     steps: bool,
     joins: Vec<Step>,
@@ -154,11 +159,11 @@ impl StateSync {
     pub(crate) fn new(before: &People, state: Payload, steps: bool) -> Self {
         StateSync {
             state,
-            walk: Walk::default(),
+            at: 0,
+            ended: false,
             after: before.clone(),
             before: before.clone(),
-            seen: HashSet::new(),
-            known: 0,
+            unseen: before.clone(),
             steps,
             joins: Vec::new(),
             leaves: Vec::new(),
@@ -168,21 +173,20 @@ impl StateSync {
     /// Reads on until it has read this many bytes more; whether that was all.
     pub(crate) fn advance(&mut self, bytes: usize) -> Result<bool, DecodeError> {
         let state = self.state.clone();
-        let until = self.walk.at().saturating_add(bytes.max(1));
-        while self.walk.at() < until {
-            match self.walk.next::<Given<'_>>(&state)? {
-                Some((key, given)) => self.person(&key.0, &given),
-                None => return Ok(true),
+        let mut walk = Walk::new(&state, self.at)?;
+        let until = self.at.saturating_add(bytes.max(1));
+        while !self.ended && self.at < until {
+            match walk.field(self.at == 0)? {
+                Some(key) => self.person(&key, &Given::read(&mut walk)?),
+                None => self.ended = true,
             }
+            self.at = walk.at();
         }
-        Ok(false)
+        Ok(self.ended)
     }
 
     fn person(&mut self, key: &str, given: &Given<'_>) {
-        let before = self.before.get(key).cloned();
-        let key = before.as_ref().map_or_else(|| key.into(), |before| before.key.clone());
-        let is_first = self.seen.insert(key.clone());
-        let Some(before) = before else {
+        let Some(before) = self.before.get(key).cloned() else {
             let joined = Arc::new(given.to_person(key));
             self.after.insert(joined.clone());
             if self.steps {
@@ -190,26 +194,27 @@ impl StateSync {
             }
             return;
         };
-        self.known += usize::from(is_first);
-        let (metas, extra) = (given.metas(), given.extra());
-        let (mut after, joined): (Vec<_>, Vec<_>) = metas.into_iter().partition(|meta| before.has(&meta.reference));
+        let is_first = self.unseen.remove(key).is_some();
+        let extra = given.extra();
+        let (mut after, joined): (Vec<_>, Vec<_>) =
+            given.metas.iter().cloned().partition(|meta| before.has(&meta.reference));
         // Those known before keep their places; what they say is the server's latest.
-        let place = |reference: &Word| before.metas.iter().position(|meta| meta.reference == *reference);
+        let place = |reference: &Word| before.metas().position(|meta| meta.reference == *reference);
         after.sort_by_key(|meta| place(&meta.reference));
         after.extend_from_slice(&joined);
-        let after = Arc::new(Person::new(key.clone(), after, extra.clone()));
+        let after = Arc::new(Person::new(key, &after, extra.clone()));
         if self.steps && !joined.is_empty() {
-            let joined = Arc::new(Person::new(key.clone(), joined, extra));
+            let joined = Arc::new(Person::new(key, &joined, extra));
             self.joins.push(Step::Joined { before: Some(before.clone()), joined });
         }
-        let left: Vec<_> = before.metas.iter().filter(|meta| !given.has(&meta.reference)).cloned().collect();
+        let left = beyond(&before, given);
         if self.steps && !left.is_empty() {
-            let left = Arc::new(Person::new(key, left, before.extra.clone()));
-            let remaining = (!after.metas.is_empty()).then(|| after.clone());
+            let left = Arc::new(Person::new(key, &left, before.extra.clone()));
+            let remaining = (!after.is_empty()).then(|| after.clone());
             self.leaves.push(Step::Left { remaining, left });
         }
-        if after.metas.is_empty() && !before.metas.is_empty() {
-            self.after.remove(&after.key);
+        if after.is_empty() && !before.is_empty() {
+            self.after.remove(key);
         } else if is_first && after.is_same(&before) {
             // The same as before is shared with it.
         } else {
@@ -219,16 +224,12 @@ impl StateSync {
 
     /// All was read: who is not in it has left.
     pub(crate) fn finish(mut self) -> (People, Vec<Step>) {
-        let mut gone = Vec::new();
-        if self.known < self.before.len() {
-            gone.extend(self.before.iter().filter(|person| !self.seen.contains(&person.key)).cloned());
-        }
-        for person in &gone {
-            self.after.remove(&person.key);
+        for person in self.unseen.iter() {
+            self.after.remove(person.key());
         }
         let mut steps = self.joins;
         if self.steps {
-            steps.extend(gone.into_iter().map(|left| Step::Left { remaining: None, left }));
+            steps.extend(self.unseen.iter().map(|left| Step::Left { remaining: None, left: left.clone() }));
             steps.append(&mut self.leaves);
         }
         (self.after, steps)
@@ -236,7 +237,7 @@ impl StateSync {
 
     /// How far it has read, in bytes.
     pub(crate) fn at(&self) -> usize {
-        self.walk.at()
+        self.at
     }
 
     /// The message that it reads.
@@ -250,37 +251,31 @@ impl StateSync {
     }
 }
 
-#[derive(Deserialize)]
 struct Diff<'a> {
-    #[serde(borrow)]
     joins: Members<'a>,
-    #[serde(borrow)]
     leaves: Members<'a>,
 }
 
 /// The fields of an object, in order.
-struct Members<'a>(Vec<(Text<'a>, Given<'a>)>);
+type Members<'a> = Vec<(Cow<'a, str>, Given<'a>)>;
 
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor(PhantomData)).map(Members)
-    }
-}
-
-struct MembersVisitor<'a>(PhantomData<&'a ()>);
-
-impl<'de: 'a, 'a> Visitor<'de> for MembersVisitor<'a> {
-    type Value = Vec<(Text<'a>, Given<'a>)>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("presences by their keys")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::new();
-        while let Some(member) = map.next_entry()? {
-            members.push(member);
+impl<'a> Diff<'a> {
+    fn read(diff: &'a Payload) -> Result<Self, DecodeError> {
+        let (mut joins, mut leaves) = (None, None);
+        Walk::new(diff, 0)?.fields(|walk, name| {
+            let members = match &*name {
+                "joins" => joins.insert(Vec::new()),
+                "leaves" => leaves.insert(Vec::new()),
+                _ => return walk.pass(),
+            };
+            walk.fields(|walk, key| {
+                members.push((key, Given::read(walk)?));
+                Ok(())
+            })
+        })?;
+        match (joins, leaves) {
+            (Some(joins), Some(leaves)) => Ok(Diff { joins, leaves }),
+            _ => Err(DecodeError::new("a diff without `joins` or `leaves`")),
         }
-        Ok(members)
     }
 }

@@ -1,30 +1,51 @@
 //! One key of a presence list, as it came: metas by their refs, and whatever stands beside them.
 
-use std::{any::Any, borrow::Cow, fmt, sync::Arc};
+use std::{any::Any, borrow::Cow, collections::BTreeMap, fmt, ops::Range, sync::Arc};
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error, MapAccess, Visitor},
-};
-use serde_json::value::RawValue;
+use smallvec::SmallVec;
 
-use super::decoded::Decoded;
-use crate::word::Word;
+use super::{decoded::Decoded, walk::Walk};
+use crate::{error::DecodeError, word::Word};
 
 /// Whoever is present under one key, raw. Decoded by those who look at it, once for each type.
 pub(crate) struct Person {
-    pub(super) key: Arc<str>,
-    pub(super) metas: Vec<Meta>,
+    /// The key, and behind it the JSON of each meta.
+    text: Box<str>,
+    key: usize,
+    metas: SmallVec<[Place; 1]>,
     /// The JSON object of the fields beside `metas`, where there are any.
     pub(super) extra: Option<Arc<str>>,
     decoded: Decoded,
 }
 
+/// Where the JSON of a meta is, and the `phx_ref` in it.
+struct Place {
+    text: Range<usize>,
+    reference: Word,
+}
+
 /// One tracked process: its JSON object, and the `phx_ref` in it.
-#[derive(Clone)]
-pub(super) struct Meta {
-    pub(super) text: Arc<str>,
+#[derive(Clone, Debug)]
+pub(super) struct Meta<'a> {
+    pub(super) text: &'a str,
     pub(super) reference: Word,
+}
+
+impl<'a> Meta<'a> {
+    fn read(walk: &mut Walk<'a>) -> Result<Self, DecodeError> {
+        let mut reference = None;
+        let text = walk.text(|walk| {
+            walk.fields(|walk, name| {
+                if name != "phx_ref" {
+                    return walk.pass();
+                }
+                reference = Some(Word::from(&*walk.string()?));
+                Ok(())
+            })
+        })?;
+        let reference = reference.ok_or_else(|| DecodeError::new("a meta without a `phx_ref`"))?;
+        Ok(Meta { text, reference })
+    }
 }
 
 /// What is held for a person, and for a meta, beyond the bytes that came; rounded up.
@@ -32,14 +53,41 @@ const PERSON: usize = 200;
 const META: usize = 80;
 
 impl Person {
-    pub(super) fn new(key: Arc<str>, metas: Vec<Meta>, extra: Option<Arc<str>>) -> Self {
-        Person { key, metas, extra, decoded: Decoded::default() }
+    pub(super) fn new(key: &str, metas: &[Meta<'_>], extra: Option<Arc<str>>) -> Self {
+        let len = key.len() + metas.iter().map(|meta| meta.text.len()).sum::<usize>();
+        let mut text = String::with_capacity(len);
+        text += key;
+        let place = |meta: &Meta<'_>| {
+            let start = text.len();
+            text += meta.text;
+            Place { text: start..text.len(), reference: meta.reference.clone() }
+        };
+        let metas = metas.iter().map(place).collect();
+        Person { text: text.into(), key: key.len(), metas, extra, decoded: Decoded::default() }
+    }
+
+    pub(super) fn key(&self) -> &str {
+        &self.text[..self.key]
+    }
+
+    pub(super) fn metas(&self) -> impl ExactSizeIterator<Item = Meta<'_>> {
+        self.metas.iter().map(|meta| Meta { text: &self.text[meta.text.clone()], reference: meta.reference.clone() })
+    }
+
+    /// Whether they are here from nowhere.
+    pub(super) fn is_empty(&self) -> bool {
+        self.metas.is_empty()
+    }
+
+    /// That of the meta in this place.
+    pub(super) fn reference(&self, place: usize) -> &Word {
+        &self.metas[place].reference
     }
 
     /// In bytes.
     pub(crate) fn cost(&self) -> usize {
         let extra = self.extra.as_ref().map_or(0, |extra| extra.len());
-        self.key.len() + extra + self.metas.iter().map(|meta| meta.text.len() + META).sum::<usize>() + PERSON
+        self.text.len() + extra + self.metas.len() * META + PERSON
     }
 
     pub(super) fn has(&self, reference: &Word) -> bool {
@@ -48,10 +96,7 @@ impl Person {
 
     /// Whether nothing tells them apart.
     pub(super) fn is_same(&self, other: &Person) -> bool {
-        fn texts(person: &Person) -> impl Iterator<Item = &Arc<str>> {
-            person.metas.iter().map(|meta| &meta.text)
-        }
-        self.extra == other.extra && texts(self).eq(texts(other))
+        self.extra == other.extra && self.metas().map(|meta| meta.text).eq(other.metas().map(|meta| meta.text))
     }
 
     /// What it is to readers of this type.
@@ -62,30 +107,38 @@ impl Person {
 
 impl fmt::Debug for Person {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Person({:?}, {} metas)", self.key, self.metas.len())
+        write!(f, "Person({:?}, {} metas)", self.key(), self.metas.len())
     }
 }
 
 /// A person in a message that is being read, borrowed from it.
 #[derive(Debug)]
 pub(super) struct Given<'a> {
-    metas: Vec<GivenMeta<'a>>,
-    extra: Vec<(Text<'a>, &'a RawValue)>,
+    pub(super) metas: SmallVec<[Meta<'a>; 1]>,
+    extra: BTreeMap<Cow<'a, str>, &'a str>,
 }
 
-#[derive(Debug)]
-struct GivenMeta<'a> {
-    text: &'a str,
-    reference: Word,
-}
-
-impl Given<'_> {
-    pub(super) fn has(&self, reference: &Word) -> bool {
-        self.metas.iter().any(|meta| meta.reference == *reference)
+impl<'a> Given<'a> {
+    pub(super) fn read(walk: &mut Walk<'a>) -> Result<Self, DecodeError> {
+        let (mut metas, mut extra) = (None, BTreeMap::new());
+        walk.fields(|walk, name| {
+            if name != "metas" {
+                // As elsewhere in JSON, of a field that stands twice the last counts.
+                extra.insert(name, walk.text(Walk::pass)?);
+                return Ok(());
+            }
+            let metas = metas.insert(SmallVec::new());
+            walk.list(|walk| {
+                metas.push(Meta::read(walk)?);
+                Ok(())
+            })
+        })?;
+        let metas = metas.ok_or_else(|| DecodeError::new("a presence without `metas`"))?;
+        Ok(Given { metas, extra })
     }
 
-    pub(super) fn metas(&self) -> Vec<Meta> {
-        self.metas.iter().map(|meta| Meta { text: meta.text.into(), reference: meta.reference.clone() }).collect()
+    pub(super) fn has(&self, reference: &Word) -> bool {
+        self.metas.iter().any(|meta| meta.reference == *reference)
     }
 
     pub(super) fn extra(&self) -> Option<Arc<str>> {
@@ -97,63 +150,21 @@ impl Given<'_> {
             if object.len() > 1 {
                 object.push(',');
             }
-            object += &serde_json::Value::from(&*name.0).to_string();
+            object += &serde_json::Value::from(&**name).to_string();
             object.push(':');
-            object += value.get();
+            object += value;
         }
         object.push('}');
         Some(object.into())
     }
 
-    pub(super) fn to_person(&self, key: Arc<str>) -> Person {
-        Person::new(key, self.metas(), self.extra())
-    }
-}
-
-/// A string that is borrowed where it has no escapes.
-#[derive(Debug, Deserialize)]
-pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Given<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Fields)
-    }
-}
-
-struct Fields;
-
-impl<'de> Visitor<'de> for Fields {
-    type Value = Given<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a presence, with its metas")
+    /// Whether that person is as this one says.
+    pub(super) fn is(&self, person: &Person) -> bool {
+        let texts = self.metas.iter().map(|meta| meta.text);
+        self.extra.is_empty() && person.extra.is_none() && texts.eq(person.metas().map(|meta| meta.text))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Given<'de>, A::Error> {
-        let (mut metas, mut extra) = (None, Vec::<(Text<'de>, &'de RawValue)>::new());
-        while let Some(name) = map.next_key::<Text<'de>>()? {
-            if name.0 == "metas" {
-                metas = Some(map.next_value::<Vec<GivenMeta<'de>>>()?);
-                continue;
-            }
-            // As elsewhere in JSON, of a field that stands twice the last counts.
-            extra.retain(|(before, _)| before.0 != name.0);
-            extra.push((name, map.next_value()?));
-        }
-        let metas = metas.ok_or_else(|| A::Error::missing_field("metas"))?;
-        Ok(Given { metas, extra })
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for GivenMeta<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Ref<'a> {
-            #[serde(borrow)]
-            phx_ref: Cow<'a, str>,
-        }
-        let text = <&RawValue>::deserialize(deserializer)?.get();
-        let Ref { phx_ref } = serde_json::from_str(text).map_err(D::Error::custom)?;
-        Ok(GivenMeta { text, reference: Word::from(&*phx_ref) })
+    pub(super) fn to_person(&self, key: &str) -> Person {
+        Person::new(key, &self.metas, self.extra())
     }
 }

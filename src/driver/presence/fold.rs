@@ -18,6 +18,10 @@ use crate::{
 
 /// What diffs that wait for a state may hold, in bytes. The oldest are dropped: a state has them in it, if it comes.
 const PENDING: usize = 1 << 20;
+/// What a byte of a diff may add to what a list holds: somebody without metas takes 15 of them.
+const MOST: usize = 16;
+/// For that much of a diff, in bytes, there is room set aside while it is folded; a larger one pays for a copy.
+const SMALL: usize = 4 << 10;
 /// So many of them are more than a server is late by.
 const SUSPICIOUS: usize = 100;
 
@@ -96,13 +100,7 @@ impl Fold {
             Item::Diff(diff) if self.awaiting => self.hold(diff, charge),
             Item::Diff(diff) => {
                 *left = left.saturating_sub(diff.as_bytes().len());
-                let (mut people, mut told) = (self.people.clone(), Vec::new());
-                let read = self.diff(&mut people, &diff, &mut told);
-                if read {
-                    self.put(people, told);
-                } else {
-                    self.tell_all(told);
-                }
+                self.change(&diff);
             }
             Item::Missed => {
                 log::presence_missed(&self.topic);
@@ -184,18 +182,44 @@ impl Fold {
         }
     }
 
-    /// Whether the diff could be read. What cannot leaves the list as it was.
-    fn diff(&self, people: &mut People, diff: &Payload, told: &mut Vec<(Told, usize)>) -> bool {
+    /// A diff on top of the present list.
+    fn change(&mut self, diff: &Payload) {
+        let mut told = Vec::new();
+        // With room for the most that it may bring the list changes where it is, and only what readers have of it is
+        // copied; else a copy does, which may come out too large.
+        let (len, cost) = (diff.as_bytes().len(), self.people.cost());
+        let most = cost + MOST * len;
+        if len > SMALL || most > self.limit || !self.charge(most) {
+            let mut people = self.people.clone();
+            match self.diff(&mut people, diff, &mut told) {
+                Some(_) => drop(self.put(people, told)),
+                None => self.tell_all(told),
+            }
+            return;
+        }
+        let mut people = mem::take(&mut self.people);
+        let changed = self.diff(&mut people, diff, &mut told);
+        self.charge(people.cost());
+        self.people = people;
+        if let Some(changed) = changed {
+            self.version += u64::from(changed);
+            told.push((Ok(None), 0));
+        }
+        self.tell_all(told);
+    }
+
+    /// Whether the diff changed the list; none where it could not be read, and the list is as it was.
+    fn diff(&self, people: &mut People, diff: &Payload, told: &mut Vec<(Told, usize)>) -> Option<bool> {
         let mut steps = Vec::new();
         let wanted = (!self.listeners.is_empty()).then_some(&mut steps);
         match people.sync_diff(diff, wanted) {
-            Ok(()) => {
+            Ok(changed) => {
                 told.extend(steps.into_iter().map(step_told));
-                true
+                Some(changed)
             }
             Err(error) => {
                 told.push(self.undecodable(diff.clone(), self.names.diff_event().into(), error));
-                false
+                None
             }
         }
     }

@@ -90,7 +90,7 @@ fn t_26_no_message_copies_the_list() {
     let state = |n| Value::from(many(n).collect::<Map<_, _>>());
     let before = present(state(1_000));
     let shared = |after: &Presence<Value>| {
-        after.people.iter().filter(|who| before.people.get(&who.key).is_some_and(|old| Arc::ptr_eq(old, who))).count()
+        after.people.iter().filter(|who| before.people.get(who.key()).is_some_and(|old| Arc::ptr_eq(old, who))).count()
     };
     let by_diff = before.sync_diff(diff(company([("user:7", &["2"])]), company([("user:8", &["1"])]))).unwrap().0;
     assert_eq!((shared(&by_diff), by_diff.len()), (998, 999));

@@ -289,3 +289,16 @@ fn a_state_read_in_steps_is_one_message() {
     assert!(steps > 10);
     assert_eq!((bed.fold.snapshot().people.len(), bed.told().len()), (100, 101));
 }
+
+// Law 3: room is set aside for it before it is folded.
+#[test]
+fn no_byte_of_a_diff_adds_more_than_is_thought() {
+    let metas = [r#"{"phx_ref":""}"#; 100].join(",");
+    let nobody: Vec<_> = (0..100).map(|number| format!(r#""{number}":{{"metas":[]}}"#)).collect();
+    for joins in [r#""":{"metas":[]}"#, &format!(r#""":{{"metas":[{metas}],"a":1}}"#), &nobody.join(",")] {
+        let diff = Payload::from_raw(format!(r#"{{"joins":{{{joins}}},"leaves":{{}}}}"#), false);
+        let mut people = People::default();
+        assert!(people.sync_diff(&diff, None).is_ok_and(|changed| changed));
+        assert!(people.cost() <= MOST * diff.as_bytes().len(), "{} bytes for {joins}", people.cost());
+    }
+}
