@@ -40,7 +40,7 @@ impl DecodeError {
 
 impl DecodeError {
     /// Without the words around it.
-    fn why(&self) -> &dyn fmt::Display {
+    pub(crate) fn why(&self) -> &dyn fmt::Display {
         &self.0
     }
 }

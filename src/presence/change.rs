@@ -35,7 +35,7 @@ impl<M: DeserializeOwned + Send + Sync + 'static> Change<M> {
     pub fn came(&self) -> Vec<&M> {
         match self {
             Change::Joined(entry) => entry.metas().iter().collect(),
-            Change::Updated { old, new } => new.metas_beyond(old).collect(),
+            Change::Updated { old, new } => new.metas_beyond(old),
             Change::Left(_) => Vec::new(),
         }
     }
@@ -44,7 +44,7 @@ impl<M: DeserializeOwned + Send + Sync + 'static> Change<M> {
     pub fn went(&self) -> Vec<&M> {
         match self {
             Change::Joined(_) => Vec::new(),
-            Change::Updated { old, new } => old.metas_beyond(new).collect(),
+            Change::Updated { old, new } => old.metas_beyond(new),
             Change::Left(entry) => entry.metas().iter().collect(),
         }
     }

@@ -33,6 +33,11 @@ impl<M> Entry<M> {
         self.person.key()
     }
 
+    /// The JSON text of every meta, as it came; of those too that do not decode.
+    pub fn raw_metas(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.person.metas().map(|meta| meta.text)
+    }
+
     /// Decodes the fields beside `metas`, which a server's `fetch/2` adds, as a JSON object; `{}` where there are none.
     ///
     /// # Errors
@@ -43,7 +48,10 @@ impl<M> Entry<M> {
 }
 
 impl<M: DeserializeOwned + Send + Sync + 'static> Entry<M> {
-    /// The metas that decode, in the order of Phoenix' own client: those known for longer first.
+    /// The metas that decode, in the order of Phoenix' own client: those known for longer first. `M` is given all that
+    /// the server tracks of each, its `phx_ref` (and `phx_ref_prev`, behind an update) among it.
+    ///
+    /// They are borrowed from the entry, which a list hands out by value: keep it while you look at them.
     pub fn metas(&self) -> &[M] {
         &self.typed().metas
     }
@@ -54,10 +62,12 @@ impl<M: DeserializeOwned + Send + Sync + 'static> Entry<M> {
     }
 
     /// The metas whose refs the other entry does not have.
-    pub(super) fn metas_beyond(&self, other: &Entry<M>) -> impl Iterator<Item = &M> {
+    pub(super) fn metas_beyond(&self, other: &Entry<M>) -> Vec<&M> {
         let Typed { metas, places } = self.typed();
-        let is_new = |place: &usize| !other.person.has(self.person.reference(*place));
-        metas.iter().zip(places).filter(move |(_, place)| is_new(place)).map(|(meta, _)| meta)
+        let known = other.person.refs();
+        let is_new = |place: &usize| !known.has(self.person.reference(*place));
+        let new: Vec<_> = metas.iter().zip(places).filter(|(_, place)| is_new(place)).map(|(meta, _)| meta).collect();
+        new
     }
 
     fn typed(&self) -> &Typed<M> {

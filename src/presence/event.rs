@@ -25,8 +25,13 @@ pub enum PresenceEvent<M> {
         /// The metas that went, and no others.
         left: Entry<M>,
     },
-    /// A message of the server, with whatever joins and leaves were told before this, is in the list.
+    /// A message of the server, with whatever joins and leaves were told before this, is in the list. The first one behind
+    /// the beginning, or behind [`Stale`](PresenceEvent::Stale), ends what is different from what was known before; from
+    /// there on each join and leave is one as it happens.
     Synced,
+    /// The list is not the server's own from here on: the connection or the channel is lost, or a message. Who came and
+    /// went before the next joins and leaves is not known.
+    Stale,
 }
 
 impl<M> PresenceEvent<M> {
@@ -41,11 +46,11 @@ impl<M> PresenceEvent<M> {
         }
     }
 
-    /// Whose it is; none of [`Synced`](PresenceEvent::Synced).
+    /// Whose it is; none of [`Synced`](PresenceEvent::Synced) and [`Stale`](PresenceEvent::Stale).
     pub fn key(&self) -> Option<&str> {
         match self {
             PresenceEvent::Joined { joined: entry, .. } | PresenceEvent::Left { left: entry, .. } => Some(entry.key()),
-            PresenceEvent::Synced => None,
+            PresenceEvent::Synced | PresenceEvent::Stale => None,
         }
     }
 }
@@ -60,6 +65,7 @@ impl<M> Clone for PresenceEvent<M> {
                 PresenceEvent::Left { remaining: remaining.clone(), left: left.clone() }
             }
             PresenceEvent::Synced => PresenceEvent::Synced,
+            PresenceEvent::Stale => PresenceEvent::Stale,
         }
     }
 }
@@ -74,6 +80,7 @@ impl<M> fmt::Debug for PresenceEvent<M> {
                 f.debug_struct("Left").field("remaining", remaining).field("left", left).finish()
             }
             PresenceEvent::Synced => f.write_str("Synced"),
+            PresenceEvent::Stale => f.write_str("Stale"),
         }
     }
 }

@@ -129,7 +129,8 @@ impl People {
 
 /// The metas of this person whose refs are not in what came.
 fn beyond<'a>(person: &'a Person, given: &Given<'_>) -> Vec<Meta<'a>> {
-    person.metas().filter(|meta| !given.has(&meta.reference)).collect()
+    let refs = given.refs();
+    person.metas().filter(|meta| !refs.has(&meta.reference)).collect()
 }
 
 impl fmt::Debug for People {
@@ -177,7 +178,7 @@ impl StateSync {
         let until = self.at.saturating_add(bytes.max(1));
         while !self.ended && self.at < until {
             match walk.field(self.at == 0)? {
-                Some(key) => self.person(&key, &Given::read(&mut walk)?),
+                Some(key) => self.person(&key, &Given::of(&key, &mut walk)?),
                 None => self.ended = true,
             }
             self.at = walk.at();
@@ -196,11 +197,11 @@ impl StateSync {
         };
         let is_first = self.unseen.remove(key).is_some();
         let extra = given.extra();
+        let known = before.refs();
         let (mut after, joined): (Vec<_>, Vec<_>) =
-            given.metas.iter().cloned().partition(|meta| before.has(&meta.reference));
+            given.metas.iter().cloned().partition(|meta| known.has(&meta.reference));
         // Those known before keep their places; what they say is the server's latest.
-        let place = |reference: &Word| before.metas().position(|meta| meta.reference == *reference);
-        after.sort_by_key(|meta| place(&meta.reference));
+        after.sort_by_key(|meta| known.place(&meta.reference));
         after.extend_from_slice(&joined);
         let after = Arc::new(Person::new(key, &after, extra.clone()));
         if self.steps && !joined.is_empty() {
@@ -269,7 +270,8 @@ impl<'a> Diff<'a> {
                 _ => return walk.pass(),
             };
             walk.fields(|walk, key| {
-                members.push((key, Given::read(walk)?));
+                let given = Given::of(&key, walk)?;
+                members.push((key, given));
                 Ok(())
             })
         })?;

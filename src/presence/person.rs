@@ -4,7 +4,7 @@ use std::{any::Any, borrow::Cow, collections::BTreeMap, fmt, ops::Range, sync::A
 
 use smallvec::SmallVec;
 
-use super::{decoded::Decoded, walk::Walk};
+use super::{decoded::Decoded, refs::Refs, walk::Walk};
 use crate::{error::DecodeError, word::Word};
 
 /// Whoever is present under one key, raw. Decoded by those who look at it, once for each type.
@@ -79,6 +79,11 @@ impl Person {
         self.metas.is_empty()
     }
 
+    /// In the places of the metas.
+    pub(super) fn refs(&self) -> Refs<'_> {
+        Refs::new(self.metas.iter().map(|meta| &meta.reference))
+    }
+
     /// That of the meta in this place.
     pub(super) fn reference(&self, place: usize) -> &Word {
         &self.metas[place].reference
@@ -88,10 +93,6 @@ impl Person {
     pub(crate) fn cost(&self) -> usize {
         let extra = self.extra.as_ref().map_or(0, |extra| extra.len());
         self.text.len() + extra + self.metas.len() * META + PERSON
-    }
-
-    pub(super) fn has(&self, reference: &Word) -> bool {
-        self.metas.iter().any(|meta| meta.reference == *reference)
     }
 
     /// Whether nothing tells them apart.
@@ -119,7 +120,12 @@ pub(super) struct Given<'a> {
 }
 
 impl<'a> Given<'a> {
-    pub(super) fn read(walk: &mut Walk<'a>) -> Result<Self, DecodeError> {
+    /// The presence under this key.
+    pub(super) fn of(key: &str, walk: &mut Walk<'a>) -> Result<Self, DecodeError> {
+        Given::read(walk).map_err(|error| DecodeError::new(format!("the presence of {key:?}: {}", error.why())))
+    }
+
+    fn read(walk: &mut Walk<'a>) -> Result<Self, DecodeError> {
         let (mut metas, mut extra) = (None, BTreeMap::new());
         walk.fields(|walk, name| {
             if name != "metas" {
@@ -137,8 +143,8 @@ impl<'a> Given<'a> {
         Ok(Given { metas, extra })
     }
 
-    pub(super) fn has(&self, reference: &Word) -> bool {
-        self.metas.iter().any(|meta| meta.reference == *reference)
+    pub(super) fn refs(&self) -> Refs<'_> {
+        Refs::new(self.metas.iter().map(|meta| &meta.reference))
     }
 
     pub(super) fn extra(&self) -> Option<Arc<str>> {

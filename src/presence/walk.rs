@@ -113,8 +113,14 @@ impl<'a> Walk<'a> {
     fn value<T: Deserialize<'a>>(&mut self) -> Result<T, DecodeError> {
         let mut values = Deserializer::from_slice(&self.text[self.at..]).into_iter();
         let value = values.next().unwrap_or_else(|| Err(Error::custom("it ends where a value has to be")));
-        self.at += values.byte_offset();
-        value.map_err(DecodeError::new)
+        let (at, read) = (self.at, values.byte_offset());
+        self.at += read;
+        value.map_err(|error| {
+            // Its place is counted from where this value begins.
+            let error = error.to_string();
+            let why = error.rsplit_once(" at line ").map_or(&*error, |(why, _)| why);
+            DecodeError::new(format!("{why}, in the value at byte {at}"))
+        })
     }
 
     /// Whether there is another one between these brackets.
@@ -142,7 +148,8 @@ impl<'a> Walk<'a> {
                 Ok(byte)
             }
             None => {
-                Err(DecodeError::new(format!("no object of presences: no `{}` where one has to be", wanted[0] as char)))
+                let (wanted, at) = (wanted[0] as char, self.at);
+                Err(DecodeError::new(format!("no object of presences: no `{wanted}` at byte {at}")))
             }
         }
     }

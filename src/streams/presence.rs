@@ -19,7 +19,7 @@ use crate::{
     channel::Inner,
     driver::{
         Control,
-        presence::{Seat, Snapshot, Told},
+        presence::{Said, Seat, Snapshot, Told},
     },
     error::{EventError, Lagged},
     presence::{People, Presence, PresenceEvent, PresenceNames, PresenceState},
@@ -172,8 +172,9 @@ impl<M> Stream for PresenceEvents<M> {
         let told = ready!(told);
         turn.made_progress();
         Poll::Ready(told.map(|told| match told {
-            Ok(Ok(Some(step))) => Ok(PresenceEvent::new(step)),
-            Ok(Ok(None)) => Ok(PresenceEvent::Synced),
+            Ok(Ok(Said::Step(step))) => Ok(PresenceEvent::new(step)),
+            Ok(Ok(Said::Synced)) => Ok(PresenceEvent::Synced),
+            Ok(Ok(Said::Stale)) => Ok(PresenceEvent::Stale),
             Ok(Err(error)) => Err(error),
             Err(Lagged(lost)) => Err(EventError::Lagged(lost)),
         }))

@@ -10,6 +10,8 @@ mod readers;
 mod rejoining;
 mod states;
 
+use std::iter;
+
 use futures::{FutureExt, StreamExt};
 use phoenix_streams::{
     Change, Channel, Entry, EventError, Latest, Presence, PresenceEvent, PresenceEvents, PresenceState, Value, json,
@@ -104,7 +106,9 @@ fn told(events: &mut PresenceEvents<Value>) -> Vec<String> {
 }
 
 fn has_ended(events: &mut PresenceEvents<Value>) -> bool {
-    matches!(events.next().now_or_never(), Some(None))
+    // A list that was not closed yet was stale before.
+    let mut rest = iter::from_fn(|| events.next().now_or_never().expect("it has ended"));
+    rest.all(|event| matches!(event, Ok(PresenceEvent::Stale)))
 }
 
 async fn room() -> (Peer, PeerConnection, Channel, Who, Incoming) {

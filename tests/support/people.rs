@@ -31,9 +31,10 @@ pub(crate) fn told(event: &PresenceEvent<Value>) -> Value {
             let current = remaining.as_ref().map_or_else(nobody, entry);
             json!({ "kind": "leave", "key": left.key(), "current": current, "left": entry(left) })
         }
+        PresenceEvent::Synced => json!({ "kind": "sync" }),
         event => {
-            assert!(matches!(event, PresenceEvent::Synced), "{event:?}");
-            json!({ "kind": "sync" })
+            assert!(matches!(event, PresenceEvent::Stale), "{event:?}");
+            json!({ "kind": "stale" })
         }
     }
 }

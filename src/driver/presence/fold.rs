@@ -5,7 +5,7 @@
 
 use std::{collections::VecDeque, mem, sync::Arc};
 
-use super::{Charge, Item, OVERHEAD, Told};
+use super::{Charge, Item, OVERHEAD, Said, Told};
 use crate::{
     driver::queue::Budget,
     error::{DecodeError, EventError},
@@ -148,6 +148,7 @@ impl Fold {
                 if let Some(reading) = self.reading.take() {
                     let told = self.undecodable(reading.0.state(), self.names.state_event().into(), error);
                     self.tell_all(vec![told]);
+                    self.go_stale();
                 }
             }
         }
@@ -173,12 +174,16 @@ impl Fold {
         }
         self.awaiting = false;
         let mut told: Vec<_> = steps.into_iter().map(step_told).collect();
+        let mut all_read = true;
         for (diff, _charge) in mem::take(&mut self.pending) {
-            self.diff(&mut people, &diff, &mut told);
+            all_read &= self.diff(&mut people, &diff, &mut told).is_some();
         }
         self.pending_bytes = 0;
         if self.put(people, told) {
             self.set(self.people.clone(), PresenceState::Synced);
+            if !all_read {
+                self.go_stale();
+            }
         }
     }
 
@@ -193,7 +198,10 @@ impl Fold {
             let mut people = self.people.clone();
             match self.diff(&mut people, diff, &mut told) {
                 Some(_) => drop(self.put(people, told)),
-                None => self.tell_all(told),
+                None => {
+                    self.tell_all(told);
+                    self.go_stale();
+                }
             }
             return;
         }
@@ -203,9 +211,12 @@ impl Fold {
         self.people = people;
         if let Some(changed) = changed {
             self.version += u64::from(changed);
-            told.push((Ok(None), 0));
+            told.push((Ok(Said::Synced), 0));
         }
         self.tell_all(told);
+        if changed.is_none() {
+            self.go_stale();
+        }
     }
 
     /// Whether the diff changed the list; none where it could not be read, and the list is as it was.
@@ -246,12 +257,14 @@ impl Fold {
     fn go_stale(&mut self) {
         if self.state == PresenceState::Synced {
             self.set(self.people.clone(), PresenceState::Stale);
+            self.tell_all(vec![(Ok(Said::Stale), 0)]);
         }
     }
 
     /// Something of the list is not known. What comes now would be folded into a wrong one.
     fn miss(&mut self) {
         self.awaiting = true;
+        self.tell_all(vec![(Err(EventError::Lagged(1)), 0)]);
         self.go_stale();
     }
 
@@ -260,12 +273,14 @@ impl Fold {
         let room = self.has_room(&people);
         if room {
             self.set(people, self.state);
-            told.push((Ok(None), 0));
+            told.push((Ok(Said::Synced), 0));
         } else {
-            self.miss();
             told.retain(|(told, _)| told.is_err());
         }
         self.tell_all(told);
+        if !room {
+            self.miss();
+        }
         room
     }
 
@@ -312,7 +327,7 @@ impl Fold {
 /// With the bytes that it holds.
 fn step_told(step: Step) -> (Told, usize) {
     let bytes = step.cost();
-    (Ok(Some(step)), bytes)
+    (Ok(Said::Step(step)), bytes)
 }
 
 impl Drop for Fold {

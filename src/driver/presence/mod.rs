@@ -38,8 +38,17 @@ const RELIEF: usize = 64 << 10;
 /// What an item is charged on top of its payload.
 const OVERHEAD: usize = 96;
 
-/// One join or leave for those who want them all; none where a message ends.
-pub(crate) type Told = Result<Option<Step>, EventError>;
+/// What those are told who want to know all.
+pub(crate) type Told = Result<Said, EventError>;
+
+#[derive(Clone, Debug)]
+pub(crate) enum Said {
+    Step(Step),
+    /// A message ends.
+    Synced,
+    /// What comes and goes is not known from here on.
+    Stale,
+}
 
 /// The messages of a presence, in order, and what the driver knows of their joins.
 #[derive(Debug)]

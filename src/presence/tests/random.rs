@@ -36,7 +36,7 @@ fn as_diff(events: &[PresenceEvent<Value>]) -> Value {
         match event {
             PresenceEvent::Joined { joined, .. } => joins.insert(joined.key().to_owned(), people::entry(joined)),
             PresenceEvent::Left { left, .. } => leaves.insert(left.key().to_owned(), people::entry(left)),
-            PresenceEvent::Synced => None,
+            PresenceEvent::Synced | PresenceEvent::Stale => None,
         };
     }
     diff(joins.into(), leaves.into())

@@ -50,7 +50,7 @@ async fn a_join_over_the_present_one_makes_it_pending_again() {
     server.reply(&join, "ok", ()).await;
     broadcast(&mut server, diff(company([("cat", &["3"])]), json!({}))).await;
     assert_eq!((shown(&who.current()).1, who.current().pending()), (json!({ "bob": ["2"] }), 1));
-    assert!(told(&mut events).is_empty());
+    assert_eq!(told(&mut events), ["stale"]);
     state(&mut server, &join, company([("bob", &["2"])])).await;
     assert_eq!(shown(&next(&mut who)), (PresenceState::Synced, json!({ "bob": ["2"], "cat": ["3"] })));
     assert_eq!(told(&mut events), ["+cat 3", "sync"]);

@@ -49,7 +49,7 @@ async fn p_9_a_list_is_stale_from_a_break_to_the_next_state() {
     let synced = next(&mut who);
     assert_eq!(shown(&synced), (Synced, json!({ "bob": ["2"], "cat": ["3"] })));
     assert_eq!(changed(&synced), ["left ann + -1", "joined cat +3 -"]);
-    assert_eq!(told(&mut events), ["+cat 3", "-ann 1", "sync"]);
+    assert_eq!(told(&mut events), ["stale", "+cat 3", "-ann 1", "sync"]);
 }
 
 // P-9
