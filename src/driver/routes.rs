@@ -86,12 +86,12 @@ impl Routes {
             asked: None,
         };
         self.channels.insert(channel, route);
-        self.settled = None;
+        self.unsettle();
     }
 
     /// Without its channel the stream has ended: the writer is dropped.
     pub(super) fn subscribe(&mut self, channel: ChannelId, writer: Writer) {
-        self.settled = None;
+        self.unsettle();
         let Some(route) = self.channels.get_mut(&channel) else { return };
         let event = writer.event.clone();
         let key = self.streams.insert(Stream { writer, touched: false });
@@ -137,8 +137,7 @@ impl Routes {
     #[inline(never)]
     fn settle(&mut self, channel: ChannelId, incoming: &Incoming<'_>) {
         self.wanted.clear();
-        self.logs.clear();
-        self.settled = None;
+        self.unsettle();
         let Some(route) = self.channels.get_mut(&channel) else { return };
         self.wanted.extend(route.wanted(incoming));
         self.logs = route.presence.wanted(incoming);
@@ -147,6 +146,12 @@ impl Routes {
         } else if incoming.header > 0 {
             self.settled = Some((incoming.header, channel));
         }
+    }
+
+    /// Whose messages are whose has to be found anew. What was found is not held on to.
+    fn unsettle(&mut self) {
+        self.settled = None;
+        self.logs.clear();
     }
 
     /// The end of a turn: each stream gets what the turn brought it.
@@ -181,7 +186,7 @@ impl Routes {
 
     /// Ends the streams of the channel's present life.
     pub(super) fn end_streams(&mut self, channel: ChannelId) {
-        self.settled = None;
+        self.unsettle();
         let Some(route) = self.channels.get_mut(&channel) else { return };
         route.presence.end();
         let staying = mem::take(&mut route.next_life);
@@ -198,7 +203,7 @@ impl Routes {
     }
 
     pub(super) fn forget(&mut self, channel: ChannelId) {
-        self.settled = None;
+        self.unsettle();
         if let Some(route) = self.channels.remove(&channel) {
             route.keys().for_each(|key| self.drop_stream(key));
         }
@@ -219,14 +224,14 @@ impl Routes {
         seat: SeatEnd,
         listener: Option<FeedWriter<Told>>,
     ) {
-        self.settled = None;
+        self.unsettle();
         let Some(route) = self.channels.get(&channel) else { return };
         route.presence.attach(names, seat, listener, route.leaving);
     }
 
     pub(super) fn join_sent(&mut self, channel: ChannelId) {
         // A log that was full keeps what comes from here on.
-        self.settled = None;
+        self.unsettle();
         if let Some(route) = self.channels.get(&channel) {
             route.presence.mark(|| Item::JoinSent);
         }
@@ -253,7 +258,7 @@ impl Routes {
 
     /// From now on a closure says what a join sends; none, where it is said already.
     pub(super) fn set_params(&mut self, channel: ChannelId, params: Option<JoinParams>, budget: &Arc<Budget>) {
-        self.settled = None;
+        self.unsettle();
         let Some(route) = self.channels.get_mut(&channel) else { return };
         match (params, &mut route.asked) {
             (Some(params), Some(asked)) => asked.params = params,
@@ -276,7 +281,7 @@ impl Routes {
     }
 
     fn drop_stream(&mut self, key: usize) {
-        self.settled = None;
+        self.unsettle();
         if let Some(stream) = self.streams.try_remove(key)
             && stream.touched
         {

@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 pub use self::{change::Change, entry::Entry, event::PresenceEvent, names::PresenceNames};
 pub(crate) use self::{
     names::is_presence,
-    people::{People, StateSync, Step},
+    people::{Effect, People, StateSync, Step},
 };
 use crate::{error::DecodeError, payload::IntoPayload};
 

@@ -40,11 +40,20 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    /// In bytes.
+    /// In bytes: of all that it keeps, even if the list has it as well.
     pub(crate) fn cost(&self) -> usize {
-        let (Step::Joined { joined: person, .. } | Step::Left { left: person, .. }) = self;
-        person.cost()
+        let (Step::Joined { joined: person, before: other } | Step::Left { left: person, remaining: other }) = self;
+        person.cost() + other.as_ref().map_or(0, |other| other.cost())
     }
+}
+
+/// What a diff did.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Effect {
+    /// Whether the list is another one.
+    pub(crate) changed: bool,
+    /// What was gone through for it beside the diff, in bytes.
+    pub(crate) work: usize,
 }
 
 /// Where the steps are written down, if anybody wants to know them.
@@ -88,17 +97,24 @@ impl People {
         Some(person)
     }
 
-    /// Applies a `presence_diff`: all joins, then all leaves. Whether it changed anything.
-    pub(crate) fn sync_diff(&mut self, diff: &Payload, mut steps: Steps<'_>) -> Result<bool, DecodeError> {
+    /// Applies a `presence_diff`: all joins, then all leaves.
+    pub(crate) fn sync_diff(&mut self, diff: &Payload, mut steps: Steps<'_>) -> Result<Effect, DecodeError> {
         let Diff { joins, leaves } = Diff::read(diff)?;
-        let mut changed = !joins.is_empty();
+        let mut effect = Effect::default();
         for (key, given) in &joins {
             let joined = Arc::new(given.to_person(key));
             let before = self.insert(joined.clone());
             if let Some(before) = &before {
                 let mut metas = beyond(before, given);
                 metas.extend(joined.metas());
-                self.insert(Arc::new(Person::new(key, &metas, joined.extra.clone())));
+                let merged = Person::new(key, &metas, joined.extra.clone());
+                effect.work += before.cost() + merged.cost();
+                // Who was told of already is still the same.
+                let is_same = merged.is_same(before);
+                effect.changed |= !is_same;
+                self.insert(if is_same { before.clone() } else { Arc::new(merged) });
+            } else {
+                effect.changed = true;
             }
             if let Some(steps) = &mut steps {
                 steps.push(Step::Joined { before, joined });
@@ -107,11 +123,12 @@ impl People {
         for (key, given) in &leaves {
             let Some(current) = self.get(key).cloned() else { continue };
             let metas = beyond(&current, given);
+            effect.work += current.cost();
             if metas.len() == current.metas().len() && !metas.is_empty() {
                 // Nobody that was here has left.
                 continue;
             }
-            changed = true;
+            effect.changed = true;
             let remaining = (!metas.is_empty()).then(|| Arc::new(Person::new(key, &metas, current.extra.clone())));
             match &remaining {
                 Some(remaining) => self.insert(remaining.clone()),
@@ -123,7 +140,7 @@ impl People {
                 steps.push(Step::Left { remaining, left });
             }
         }
-        Ok(changed)
+        Ok(effect)
     }
 }
 
@@ -150,6 +167,9 @@ pub(crate) struct StateSync {
     after: People,
     /// Those of `before` that have not been seen.
     unseen: People,
+    /// What it has made, and what it went through beside the message, in bytes.
+    made: usize,
+    work: usize,
     /// Whether anybody wants to know the steps.
     steps: bool,
     joins: Vec<Step>,
@@ -165,6 +185,8 @@ impl StateSync {
             after: before.clone(),
             before: before.clone(),
             unseen: before.clone(),
+            made: 0,
+            work: 0,
             steps,
             joins: Vec::new(),
             leaves: Vec::new(),
@@ -175,10 +197,10 @@ impl StateSync {
     pub(crate) fn advance(&mut self, bytes: usize) -> Result<bool, DecodeError> {
         let state = self.state.clone();
         let mut walk = Walk::new(&state, self.at)?;
-        let until = self.at.saturating_add(bytes.max(1));
-        while !self.ended && self.at < until {
+        let until = (self.at + self.work).saturating_add(bytes.max(1));
+        while !self.ended && self.at + self.work < until {
             match walk.field(self.at == 0)? {
-                Some(key) => self.person(&key, &Given::of(&key, &mut walk)?),
+                Some(key) => self.person(&key, &Given::of(&key, &mut walk)?)?,
                 None => self.ended = true,
             }
             self.at = walk.at();
@@ -186,16 +208,20 @@ impl StateSync {
         Ok(self.ended)
     }
 
-    fn person(&mut self, key: &str, given: &Given<'_>) {
+    fn person(&mut self, key: &str, given: &Given<'_>) -> Result<(), DecodeError> {
         let Some(before) = self.before.get(key).cloned() else {
             let joined = Arc::new(given.to_person(key));
-            self.after.insert(joined.clone());
+            self.made += joined.cost();
+            if self.after.insert(joined.clone()).is_some() {
+                return Err(twice(key));
+            }
             if self.steps {
                 self.joins.push(Step::Joined { before: None, joined });
             }
-            return;
+            return Ok(());
         };
-        let is_first = self.unseen.remove(key).is_some();
+        self.unseen.remove(key).ok_or_else(|| twice(key))?;
+        self.work += before.cost();
         let extra = given.extra();
         let known = before.refs();
         let (mut after, joined): (Vec<_>, Vec<_>) =
@@ -216,11 +242,12 @@ impl StateSync {
         }
         if after.is_empty() && !before.is_empty() {
             self.after.remove(key);
-        } else if is_first && after.is_same(&before) {
+        } else if !after.is_same(&before) {
             // The same as before is shared with it.
-        } else {
+            self.made += after.cost();
             self.after.insert(after);
         }
+        Ok(())
     }
 
     /// All was read: who is not in it has left.
@@ -236,19 +263,24 @@ impl StateSync {
         (self.after, steps)
     }
 
-    /// How far it has read, in bytes.
-    pub(crate) fn at(&self) -> usize {
-        self.at
-    }
-
     /// The message that it reads.
     pub(crate) fn state(&self) -> Payload {
         self.state.clone()
     }
 
-    /// What it would hold, so far.
+    /// How much it has done, in bytes.
+    pub(crate) fn progress(&self) -> usize {
+        self.at + self.work
+    }
+
+    /// What the list would hold, so far.
     pub(crate) fn cost(&self) -> usize {
         self.after.cost
+    }
+
+    /// What it holds beside the list before.
+    pub(crate) fn held(&self) -> usize {
+        self.made + (self.joins.len() + self.leaves.len()) * size_of::<Step>()
     }
 }
 
@@ -273,11 +305,29 @@ impl<'a> Diff<'a> {
                 let given = Given::of(&key, walk)?;
                 members.push((key, given));
                 Ok(())
-            })
+            })?;
+            once_each(members)
         })?;
         match (joins, leaves) {
             (Some(joins), Some(leaves)) => Ok(Diff { joins, leaves }),
             _ => Err(DecodeError::new("a diff without `joins` or `leaves`")),
         }
     }
+}
+
+/// A key that stands twice would be gone through twice, as often as a server likes.
+fn once_each(members: &Members<'_>) -> Result<(), DecodeError> {
+    if members.len() < 2 {
+        return Ok(());
+    }
+    let mut keys: Vec<&str> = members.iter().map(|(key, _)| &**key).collect();
+    keys.sort_unstable();
+    match keys.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(twice(pair[0])),
+        None => Ok(()),
+    }
+}
+
+fn twice(key: &str) -> DecodeError {
+    DecodeError::new(format!("the key {key:?} stands twice"))
 }

@@ -67,9 +67,17 @@ pub(crate) struct Feed<T>(Shared<T>);
 impl<T> FeedWriter<T> {
     /// An item, and how many bytes of what a server sent it holds. One alone may hold any number.
     pub(crate) fn push(&self, item: T, bytes: usize) {
+        if let Some(reader) = self.put(item, bytes) {
+            reader.wake();
+        }
+    }
+
+    /// As [`push`](Self::push), and leaves it to the caller to wake the reader.
+    #[must_use = "the reader is to be woken"]
+    pub(crate) fn put(&self, item: T, bytes: usize) -> Option<Waker> {
         let mut state = lock(&self.0);
         if state.abandoned {
-            return;
+            return None;
         }
         let fits = state.items.len() < state.bounds.items && state.bytes.saturating_add(bytes) <= state.bounds.bytes;
         if (fits || state.items.is_empty()) && state.bounds.take(bytes) {
@@ -80,7 +88,7 @@ impl<T> FeedWriter<T> {
         } else {
             state.items.push_back((Err(Lagged(1)), 0));
         }
-        wake(state);
+        state.reader.take()
     }
 
     /// Whether the reader is gone.

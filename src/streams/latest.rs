@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    future::poll_fn,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -33,6 +34,9 @@ enum Source<T> {
 pub(crate) trait Present<T>: fmt::Debug + Send + Sync {
     fn current(&self) -> T;
 
+    /// The same, made in turns.
+    fn poll_current(&mut self, cx: &mut Context<'_>) -> Poll<T>;
+
     /// The present value, once it is another than the one before.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>>;
 }
@@ -54,9 +58,13 @@ impl<T: Clone + Send + Sync + 'static> Latest<T> {
         }
     }
 
-    /// Waits until the value, now or later, is what `wanted` wants. `None` if the stream ends before.
+    /// Waits until the value, now or later, is what `wanted` wants. `None` if the stream ends before. The values that it
+    /// passes over are seen then; the one that is there when it begins is not, and comes again as an item if it is new.
     pub async fn wait_for(&mut self, mut wanted: impl FnMut(&T) -> bool) -> Option<T> {
-        let mut value = self.current();
+        let mut value = match &mut self.0 {
+            Source::Watched { present, .. } => present.borrow().clone(),
+            Source::Folded(present) => poll_fn(|cx| present.poll_current(cx)).await,
+        };
         while !wanted(&value) {
             value = self.next().await?;
         }

@@ -1,7 +1,7 @@
 //! Who is present, and who comes and goes.
 
 use std::{
-    fmt,
+    fmt, iter,
     marker::PhantomData,
     pin::Pin,
     sync::Arc,
@@ -19,7 +19,7 @@ use crate::{
     channel::Inner,
     driver::{
         Control,
-        presence::{Said, Seat, Snapshot, Told},
+        presence::{PresenceLog, Said, Seat, Snapshot, Told},
     },
     error::{EventError, Lagged},
     presence::{People, Presence, PresenceEvent, PresenceNames, PresenceState},
@@ -35,6 +35,8 @@ struct Share {
     seat: Arc<Seat>,
     names: PresenceNames,
     channel: Arc<Inner>,
+    /// What is being read, up to what had come when that began.
+    then: Option<u64>,
 }
 
 impl Share {
@@ -42,28 +44,50 @@ impl Share {
         let (seat, end) = Seat::new();
         let watch = Control::Presence { channel: channel.id, names: names.clone(), seat: end, listener };
         channel.shared().lanes.send(watch);
-        Share { seat, names, channel }
+        Share { seat, names, channel, then: None }
     }
 
     /// The list with all that has come, in turns. None where there will be no list.
-    fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<Snapshot>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Snapshot>> {
         self.seat.register(cx.waker());
-        let Some(log) = self.seat.log() else {
-            return if self.seat.has_ended() { Poll::Ready(None) } else { Poll::Pending };
-        };
-        let snapshot = log.read(TURN);
-        if snapshot.is_none() {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+        match self.seat.log().cloned() {
+            Some(log) => self.poll_log(&log, cx).map(Some),
+            None if self.seat.has_ended() => Poll::Ready(None),
+            None => Poll::Pending,
         }
-        Poll::Ready(snapshot)
+    }
+
+    /// As [`poll`](Self::poll), but none where there is no list yet as well.
+    fn poll_current(&mut self, cx: &mut Context<'_>) -> Poll<Option<Snapshot>> {
+        match self.log() {
+            Some(log) => self.poll_log(&log, cx).map(Some),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn poll_log(&mut self, log: &PresenceLog, cx: &mut Context<'_>) -> Poll<Snapshot> {
+        let then = *self.then.get_or_insert_with(|| log.now());
+        match log.read(TURN, then) {
+            Some(snapshot) => {
+                self.then = None;
+                Poll::Ready(snapshot)
+            }
+            None => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
     }
 
     fn current(&self) -> Option<Snapshot> {
-        // Until the driver has given a log, the one that is there is looked at.
-        let found = if self.seat.log().is_none() { self.channel.presence.find(&self.names) } else { None };
-        let log = self.seat.log().or(found.as_ref())?;
-        std::iter::repeat_with(|| log.read(TURN)).flatten().next()
+        let log = self.log()?;
+        let then = log.now();
+        iter::repeat_with(|| log.read(TURN, then)).flatten().next()
+    }
+
+    /// Until the driver has given a log, the one that is there is looked at.
+    fn log(&self) -> Option<Arc<PresenceLog>> {
+        self.seat.log().cloned().or_else(|| self.channel.presence.find(&self.names))
     }
 }
 
@@ -89,6 +113,15 @@ impl<M> Watching<M> {
         Watching { share, seen: None, before: People::default(), ended: false, metas: PhantomData }
     }
 
+    /// What there is, beside what was seen before.
+    fn shown(&self, now: Option<Snapshot>) -> Presence<M> {
+        match now {
+            Some(now) => Presence::new(now.people, self.before.clone(), now.state, now.pending),
+            None if self.share.seat.has_ended() => self.closed(),
+            None => Presence::default(),
+        }
+    }
+
     /// There is no log, and will be none.
     fn closed(&self) -> Presence<M> {
         Presence::new(self.before.clone(), self.before.clone(), PresenceState::Closed, 0)
@@ -97,11 +130,12 @@ impl<M> Watching<M> {
 
 impl<M> Present<Presence<M>> for Watching<M> {
     fn current(&self) -> Presence<M> {
-        match self.share.current() {
-            Some(now) => Presence::new(now.people, self.before.clone(), now.state, now.pending),
-            None if self.share.seat.has_ended() => self.closed(),
-            None => Presence::default(),
-        }
+        self.shown(self.share.current())
+    }
+
+    fn poll_current(&mut self, cx: &mut Context<'_>) -> Poll<Presence<M>> {
+        let now = ready!(self.share.poll_current(cx));
+        Poll::Ready(self.shown(now))
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Presence<M>>> {

@@ -3,7 +3,7 @@
 //! It follows the joins: diffs before the state of the present join are held until that has come, and those of an older
 //! join are dropped, since the state that is to come has them in it already (DEV-17).
 
-use std::{collections::VecDeque, mem, sync::Arc};
+use std::{collections::VecDeque, mem, sync::Arc, task::Waker};
 
 use super::{Charge, Item, OVERHEAD, Said, Told};
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     log,
     message::{Message, Names, Topic},
     payload::Payload,
-    presence::{People, PresenceNames, PresenceState, StateSync, Step},
+    presence::{Effect, People, PresenceNames, PresenceState, StateSync, Step},
     streams::feed::FeedWriter,
 };
 
@@ -41,10 +41,28 @@ pub(super) struct Fold {
     /// A large state on its way in.
     reading: Option<Box<(StateSync, Charge)>>,
     listeners: Vec<FeedWriter<Told>>,
+    /// What is to be done once this is not locked any more.
+    aftermath: Aftermath,
+    /// Nothing is heard before the next join.
+    deaf: bool,
     limit: usize,
     budget: Arc<Budget>,
     /// For the list itself.
     charged: usize,
+}
+
+/// Who is to be woken, and whose end is to be dropped, which wakes too: whoever is woken may read at once.
+#[derive(Debug, Default)]
+pub(super) struct Aftermath {
+    wakers: Vec<Waker>,
+    ended: Vec<FeedWriter<Told>>,
+}
+
+impl Aftermath {
+    pub(super) fn follow(self) {
+        drop(self.ended);
+        self.wakers.into_iter().for_each(Waker::wake);
+    }
 }
 
 /// The list as it is.
@@ -71,10 +89,16 @@ impl Fold {
             warned: false,
             reading: None,
             listeners: Vec::new(),
+            aftermath: Aftermath::default(),
+            deaf: false,
             limit,
             budget,
             charged: 0,
         }
+    }
+
+    pub(super) fn aftermath(&mut self) -> Aftermath {
+        mem::take(&mut self.aftermath)
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {
@@ -93,6 +117,8 @@ impl Fold {
     /// What happened next. A state may have to be [read on](Self::advance).
     pub(super) fn take(&mut self, item: Item, charge: Charge, left: &mut usize) {
         match item {
+            // A channel that leaves hears no diffs: a list would be the server's own for a moment at most.
+            Item::State(_) | Item::Diff(_) if self.deaf => {}
             Item::State(state) => {
                 let sync = StateSync::new(&self.people, state, !self.listeners.is_empty());
                 self.reading = Some(Box::new((sync, charge)));
@@ -100,26 +126,29 @@ impl Fold {
             Item::Diff(diff) if self.awaiting => self.hold(diff, charge),
             Item::Diff(diff) => {
                 *left = left.saturating_sub(diff.as_bytes().len());
-                self.change(&diff);
+                self.change(&diff, left);
             }
             Item::Missed => {
                 log::presence_missed(&self.topic);
                 self.miss();
             }
             Item::JoinSent => {
-                (self.awaiting, self.warned) = (true, false);
+                (self.awaiting, self.deaf, self.warned) = (true, false, false);
                 self.drop_pending();
                 self.go_stale();
             }
             // Until here they may have been of an older join, whose messages come up to its end. The state is made behind
             // both, with all of them in it (C-39).
             Item::Joined | Item::OlderEnded => self.drop_pending(),
-            Item::Lost => self.go_stale(),
+            Item::Lost => {
+                self.deaf = true;
+                self.go_stale();
+            }
             Item::NotJoined(cause) => self.tell_all(vec![(Err(EventError::NotJoined(cause)), 0)]),
             Item::Listen(listener) => self.listeners.push(listener),
             Item::Closed => {
                 self.drop_pending();
-                self.listeners.clear();
+                self.aftermath.ended.append(&mut self.listeners);
                 self.set(self.people.clone(), PresenceState::Closed);
             }
         }
@@ -129,11 +158,13 @@ impl Fold {
     pub(super) fn advance(&mut self, left: &mut usize) -> bool {
         let Some(reading) = &mut self.reading else { return true };
         let (sync, _) = &mut **reading;
-        let before = sync.at();
+        let before = sync.progress();
         let read = sync.advance(*left);
-        *left = left.saturating_sub(sync.at() - before);
+        *left = left.saturating_sub(sync.progress() - before);
+        let (cost, held) = (sync.cost(), sync.held());
         match read {
-            Ok(false) if sync.cost() <= self.limit => return false,
+            // Until it is done both lists are held.
+            Ok(false) if cost <= self.limit && self.charge(self.people.cost() + held) => return false,
             Ok(false) => {
                 log::presence_too_large(&self.topic, self.limit);
                 self.reading = None;
@@ -147,6 +178,7 @@ impl Fold {
             Err(error) => {
                 if let Some(reading) = self.reading.take() {
                     let told = self.undecodable(reading.0.state(), self.names.state_event().into(), error);
+                    self.charge(self.people.cost());
                     self.tell_all(vec![told]);
                     self.go_stale();
                 }
@@ -163,7 +195,7 @@ impl Fold {
     /// How far it has read into a state, in bytes.
     #[cfg(test)]
     pub(super) fn progress(&self) -> usize {
-        self.reading.as_ref().map_or(0, |reading| reading.0.at())
+        self.reading.as_ref().map_or(0, |reading| reading.0.progress())
     }
 
     /// A state was read: it is the list, and behind it come the diffs that waited for it.
@@ -188,7 +220,7 @@ impl Fold {
     }
 
     /// A diff on top of the present list.
-    fn change(&mut self, diff: &Payload) {
+    fn change(&mut self, diff: &Payload, left: &mut usize) {
         let mut told = Vec::new();
         // With room for the most that it may bring the list changes where it is, and only what readers have of it is
         // copied; else a copy does, which may come out too large.
@@ -197,7 +229,10 @@ impl Fold {
         if len > SMALL || most > self.limit || !self.charge(most) {
             let mut people = self.people.clone();
             match self.diff(&mut people, diff, &mut told) {
-                Some(_) => drop(self.put(people, told)),
+                Some(effect) => {
+                    *left = left.saturating_sub(effect.work);
+                    self.put(people, told);
+                }
                 None => {
                     self.tell_all(told);
                     self.go_stale();
@@ -206,27 +241,28 @@ impl Fold {
             return;
         }
         let mut people = mem::take(&mut self.people);
-        let changed = self.diff(&mut people, diff, &mut told);
+        let effect = self.diff(&mut people, diff, &mut told);
         self.charge(people.cost());
         self.people = people;
-        if let Some(changed) = changed {
+        if let Some(Effect { changed, work }) = effect {
+            *left = left.saturating_sub(work);
             self.version += u64::from(changed);
             told.push((Ok(Said::Synced), 0));
         }
         self.tell_all(told);
-        if changed.is_none() {
+        if effect.is_none() {
             self.go_stale();
         }
     }
 
-    /// Whether the diff changed the list; none where it could not be read, and the list is as it was.
-    fn diff(&self, people: &mut People, diff: &Payload, told: &mut Vec<(Told, usize)>) -> Option<bool> {
+    /// What the diff did to the list; none where it could not be read, and the list is as it was.
+    fn diff(&self, people: &mut People, diff: &Payload, told: &mut Vec<(Told, usize)>) -> Option<Effect> {
         let mut steps = Vec::new();
         let wanted = (!self.listeners.is_empty()).then_some(&mut steps);
         match people.sync_diff(diff, wanted) {
-            Ok(changed) => {
+            Ok(effect) => {
                 told.extend(steps.into_iter().map(step_told));
-                Some(changed)
+                Some(effect)
             }
             Err(error) => {
                 told.push(self.undecodable(diff.clone(), self.names.diff_event().into(), error));
@@ -264,6 +300,9 @@ impl Fold {
     /// Something of the list is not known. What comes now would be folded into a wrong one.
     fn miss(&mut self) {
         self.awaiting = true;
+        // Those who leave by what is lost must not come by what waited before it.
+        self.drop_pending();
+        self.charge(self.people.cost());
         self.tell_all(vec![(Err(EventError::Lagged(1)), 0)]);
         self.go_stale();
     }
@@ -319,7 +358,8 @@ impl Fold {
     fn tell_all(&mut self, told: Vec<(Told, usize)>) {
         self.listeners.retain(|listener| !listener.is_abandoned());
         for (told, bytes) in told {
-            self.listeners.iter().for_each(|listener| listener.push(told.clone(), bytes + OVERHEAD));
+            let woken = self.listeners.iter().filter_map(|listener| listener.put(told.clone(), bytes + OVERHEAD));
+            self.aftermath.wakers.extend(woken);
         }
     }
 }

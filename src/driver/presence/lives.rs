@@ -46,14 +46,17 @@ impl Lives {
         listener: Option<FeedWriter<Told>>,
         leaving: bool,
     ) {
-        let mut logs = self.lock();
-        let logs = if leaving { &mut logs.next } else { &mut logs.present };
+        let mut all = self.lock();
+        let logs = if leaving { &mut all.next } else { &mut all.present };
+        // Of other names nothing is kept for those who may come.
+        logs.retain(|log| log.names.is_default() || log.names == names || log.is_asked());
         let found = logs.iter().find(|log| log.names == names).cloned();
         let log = found.unwrap_or_else(|| {
             let log = self.log(names);
             logs.push(log.clone());
             log
         });
+        drop(all);
         log.attach(seat, listener);
     }
 

@@ -4,6 +4,7 @@
 //! one list that all readers share. A log that nobody reads is kept to a bound: where somebody holds a stream the driver
 //! folds as much of it as makes room, in bounded steps; where nobody asked, it is dropped.
 
+mod charge;
 mod fold;
 mod lives;
 mod seat;
@@ -23,7 +24,7 @@ use crate::{
     streams::feed::FeedWriter,
 };
 
-use self::fold::Fold;
+use self::{charge::Charge, fold::Fold};
 pub(crate) use self::{
     fold::Snapshot,
     lives::Lives,
@@ -65,11 +66,20 @@ pub(crate) struct PresenceLog {
 
 #[derive(Debug, Default)]
 struct Queue {
-    items: VecDeque<(Item, Charge)>,
+    items: VecDeque<Queued>,
     bytes: usize,
+    /// How many have ever come.
+    come: u64,
     seats: Vec<Weak<Seat>>,
     /// It was more than is held for nobody: nothing is kept until the next join.
     dropped: bool,
+}
+
+#[derive(Debug)]
+struct Queued {
+    number: u64,
+    item: Item,
+    charge: Charge,
 }
 
 /// What happened, as far as presence is concerned.
@@ -107,6 +117,10 @@ impl PresenceLog {
         PresenceLog { names, fold, queue: Mutex::default(), budget, kept }
     }
 
+    fn is_asked(&self) -> bool {
+        lock(&self.queue).is_asked()
+    }
+
     /// Which of its events this is, if any.
     pub(super) fn kind(&self, incoming: &Incoming<'_>) -> Option<Kind> {
         if incoming.event == *self.names.state_event() {
@@ -129,7 +143,7 @@ impl PresenceLog {
         let asked = queue.is_asked();
         if asked && queue.bytes > 0 && queue.bytes + cost > HELD {
             drop(queue);
-            self.fold_some(&mut lock(&self.fold), RELIEF + 2 * cost);
+            self.fold(|fold| self.fold_some(fold, RELIEF + 2 * cost, u64::MAX));
             queue = lock(&self.queue);
         }
         let budget = if asked { &self.budget } else { &self.kept };
@@ -142,7 +156,7 @@ impl PresenceLog {
             queue.dropped = true;
             queue.clear();
             drop(queue);
-            lock(&self.fold).forget();
+            self.fold(Fold::forget);
             return false;
         };
         let payload = incoming.body.to_payload();
@@ -168,7 +182,7 @@ impl PresenceLog {
         let full = queue.bytes + OVERHEAD > HELD;
         self.push(queue, item, Charge::default());
         if full {
-            self.fold_some(&mut lock(&self.fold), RELIEF);
+            self.fold(|fold| self.fold_some(fold, RELIEF, u64::MAX));
         }
     }
 
@@ -178,6 +192,7 @@ impl PresenceLog {
         queue.seats.retain(|seat| seat.strong_count() > 0);
         queue.seats.push(seat.weak());
         queue.dropped = false;
+        queue.forget_listeners();
         if let Some(listener) = listener {
             self.push(queue, Item::Listen(listener), Charge::default());
         } else {
@@ -187,33 +202,61 @@ impl PresenceLog {
     }
 
     fn push(&self, mut queue: MutexGuard<'_, Queue>, item: Item, charge: Charge) {
-        queue.bytes += charge.bytes().max(OVERHEAD);
-        queue.items.push_back((item, charge));
+        let queued = Queued { number: queue.come, item, charge };
+        queue.come += 1;
+        queue.bytes += queued.weight();
+        queue.items.push_back(queued);
         let seats: Vec<_> = queue.seats.iter().filter_map(Weak::upgrade).collect();
         drop(queue);
         seats.iter().for_each(|seat| seat.wake());
     }
 
-    /// The list with all that has come; none where this much of the log, in bytes, was not all of it.
-    pub(crate) fn read(&self, bytes: usize) -> Option<Snapshot> {
-        let mut fold = lock(&self.fold);
-        self.fold_some(&mut fold, bytes).then(|| fold.snapshot())
+    /// How much has come up to now: what a reader wants to see. What comes meanwhile is for the next time.
+    pub(crate) fn now(&self) -> u64 {
+        lock(&self.queue).come
     }
 
-    /// Folds this much of the log, in bytes, or a little more; whether that was all.
-    fn fold_some(&self, fold: &mut Fold, bytes: usize) -> bool {
+    /// The list with all that had come [then](Self::now); none where this much of the log, in bytes, does not reach it.
+    pub(crate) fn read(&self, bytes: usize, then: u64) -> Option<Snapshot> {
+        self.fold(|fold| self.fold_some(fold, bytes, then).then(|| fold.snapshot()))
+    }
+
+    fn fold<T>(&self, work: impl FnOnce(&mut Fold) -> T) -> T {
+        let mut fold = lock(&self.fold);
+        let done = work(&mut fold);
+        let aftermath = fold.aftermath();
+        drop(fold);
+        aftermath.follow();
+        done
+    }
+
+    /// Folds this much of the log, in bytes, or a little more; whether it reached what had come then, or the end.
+    fn fold_some(&self, fold: &mut Fold, bytes: usize, then: u64) -> bool {
         let mut left = bytes;
         loop {
-            if !fold.advance(&mut left) || left == 0 {
+            if !fold.advance(&mut left) {
                 return false;
             }
             let mut queue = lock(&self.queue);
-            let Some((item, charge)) = queue.items.pop_front() else { return true };
-            queue.bytes -= charge.bytes().max(OVERHEAD);
+            if queue.items.front().is_none_or(|next| next.number >= then) {
+                return true;
+            }
+            if left == 0 {
+                return false;
+            }
+            let Some(next) = queue.items.pop_front() else { return true };
+            queue.bytes -= next.weight();
             drop(queue);
             left = left.saturating_sub(OVERHEAD);
-            fold.take(item, charge, &mut left);
+            fold.take(next.item, next.charge, &mut left);
         }
+    }
+}
+
+impl Queued {
+    /// What it counts against the bounds of a log. Listeners are bounded by those who hold them.
+    fn weight(&self) -> usize {
+        if matches!(self.item, Item::Listen(_)) { 0 } else { self.charge.bytes().max(OVERHEAD) }
     }
 }
 
@@ -226,30 +269,10 @@ impl Queue {
         self.items.clear();
         self.bytes = 0;
     }
-}
 
-/// Bytes taken from a budget, until this is dropped.
-#[derive(Debug, Default)]
-pub(super) struct Charge {
-    budget: Option<Arc<Budget>>,
-    bytes: usize,
-}
-
-impl Charge {
-    fn take(budget: &Arc<Budget>, bytes: usize) -> Option<Self> {
-        budget.take(bytes).then(|| Charge { budget: Some(budget.clone()), bytes })
-    }
-
-    fn bytes(&self) -> usize {
-        self.bytes
-    }
-}
-
-impl Drop for Charge {
-    fn drop(&mut self) {
-        if let Some(budget) = &self.budget {
-            budget.give_back(self.bytes);
-        }
+    /// Those that are gone before they were told anything.
+    fn forget_listeners(&mut self) {
+        self.items.retain(|queued| !matches!(&queued.item, Item::Listen(listener) if listener.is_abandoned()));
     }
 }
 

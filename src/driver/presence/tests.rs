@@ -72,7 +72,7 @@ fn list(people: std::ops::Range<usize>) -> String {
 }
 
 fn read(seat: &Seat) -> (PresenceState, usize) {
-    let now = seat.log().unwrap().read(usize::MAX).unwrap();
+    let now = seat.log().unwrap().read(usize::MAX, u64::MAX).unwrap();
     (now.state, now.people.len())
 }
 
@@ -187,7 +187,7 @@ fn diffs_without_a_state_are_held_to_a_bound() {
     for number in 0..50_000 {
         bed.diff(number..number + 1, 0..0);
     }
-    let now = seat.log().unwrap().read(usize::MAX).unwrap();
+    let now = seat.log().unwrap().read(usize::MAX, u64::MAX).unwrap();
     assert_eq!((now.state, now.people.len()), (PresenceState::Awaiting, 0));
     assert!(now.pending > 1_000 && now.pending < 50_000, "{} pending", now.pending);
     assert!(bed.used() < 4 * HELD, "{} bytes", bed.used());

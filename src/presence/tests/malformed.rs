@@ -57,7 +57,6 @@ fn what_is_odd_but_sayable_is_no_error() {
         r#"{"ann":{"metas":[]}}"#,
         r#"{"ann":{"metas":[{"phx_ref":""}]}}"#,
         r#"{"ann":{"metas":[{"phx_ref":"1"},{"phx_ref":"1"}]}}"#,
-        r#"{"ann":{"metas":[{"phx_ref":"1"}]},"ann":{"metas":[{"phx_ref":"2"}]}}"#,
         r#"{"ann":{"metas":null,"metas":[{"phx_ref":"1"}]}}"#,
         r#" { "ann" : { "metas" : [ { "phx_ref" : "1" } ] } } "#,
     ];
@@ -67,6 +66,21 @@ fn what_is_odd_but_sayable_is_no_error() {
             // Whatever it was, the next state puts it right.
             let next = company([("ann", &["4"]), ("bob", &["5"])]);
             assert_eq!(list(&after.sync_state(&next).unwrap().0), next, "{state}");
+        }
+    }
+}
+
+// P-42: it would be gone through as often as a server likes.
+#[test]
+fn a_key_that_stands_twice_is_an_error() {
+    let twice = r#"{"ann":{"metas":[{"phx_ref":"1"}]},"bob":{"metas":[]},"ann":{"metas":[{"phx_ref":"2"}]}}"#;
+    for before in [Presence::default(), present(company([("ann", &["1", "3"])]))] {
+        for outcome in [
+            before.sync_state(raw(twice)),
+            before.sync_diff(raw(&format!(r#"{{"joins":{twice},"leaves":{{}}}}"#))),
+            before.sync_diff(raw(&format!(r#"{{"joins":{{}},"leaves":{twice}}}"#))),
+        ] {
+            assert!(outcome.unwrap_err().to_string().contains("the key \"ann\" stands twice"));
         }
     }
 }
