@@ -56,7 +56,8 @@ impl<M: DeserializeOwned + Send + Sync + 'static> Entry<M> {
     /// The metas whose refs the other entry does not have.
     pub(super) fn metas_beyond(&self, other: &Entry<M>) -> impl Iterator<Item = &M> {
         let Typed { metas, places } = self.typed();
-        let is_new = |place: &usize| !other.person.has(self.person.reference(*place));
+        let others = other.person.refs();
+        let is_new = move |place: &usize| !others.has(self.person.reference(*place));
         metas.iter().zip(places).filter(move |(_, place)| is_new(place)).map(|(meta, _)| meta)
     }
 

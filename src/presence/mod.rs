@@ -9,6 +9,7 @@ mod event;
 mod names;
 mod people;
 mod person;
+mod refs;
 mod walk;
 
 use std::{fmt, marker::PhantomData};

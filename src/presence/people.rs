@@ -129,7 +129,8 @@ impl People {
 
 /// The metas of this person whose refs are not in what came.
 fn beyond<'a>(person: &'a Person, given: &Given<'_>) -> Vec<Meta<'a>> {
-    person.metas().filter(|meta| !given.has(&meta.reference)).collect()
+    let refs = given.refs();
+    person.metas().filter(|meta| !refs.has(&meta.reference)).collect()
 }
 
 impl fmt::Debug for People {
@@ -195,12 +196,11 @@ impl StateSync {
             return;
         };
         let is_first = self.unseen.remove(key).is_some();
-        let extra = given.extra();
+        let (refs, extra) = (before.refs(), given.extra());
         let (mut after, joined): (Vec<_>, Vec<_>) =
-            given.metas.iter().cloned().partition(|meta| before.has(&meta.reference));
+            given.metas.iter().cloned().partition(|meta| refs.has(&meta.reference));
         // Those known before keep their places; what they say is the server's latest.
-        let place = |reference: &Word| before.metas().position(|meta| meta.reference == *reference);
-        after.sort_by_key(|meta| place(&meta.reference));
+        after.sort_by_key(|meta| refs.place(&meta.reference));
         after.extend_from_slice(&joined);
         let after = Arc::new(Person::new(key, &after, extra.clone()));
         if self.steps && !joined.is_empty() {

@@ -4,7 +4,7 @@ use std::{any::Any, borrow::Cow, collections::BTreeMap, fmt, ops::Range, sync::A
 
 use smallvec::SmallVec;
 
-use super::{decoded::Decoded, walk::Walk};
+use super::{decoded::Decoded, refs::Refs, walk::Walk};
 use crate::{error::DecodeError, word::Word};
 
 /// Whoever is present under one key, raw. Decoded by those who look at it, once for each type.
@@ -90,8 +90,8 @@ impl Person {
         self.text.len() + extra + self.metas.len() * META + PERSON
     }
 
-    pub(super) fn has(&self, reference: &Word) -> bool {
-        self.metas.iter().any(|meta| meta.reference == *reference)
+    pub(super) fn refs(&self) -> Refs<'_> {
+        Refs::new(self.metas.iter().map(|meta| &meta.reference))
     }
 
     /// Whether nothing tells them apart.
@@ -137,8 +137,8 @@ impl<'a> Given<'a> {
         Ok(Given { metas, extra })
     }
 
-    pub(super) fn has(&self, reference: &Word) -> bool {
-        self.metas.iter().any(|meta| meta.reference == *reference)
+    pub(super) fn refs(&self) -> Refs<'_> {
+        Refs::new(self.metas.iter().map(|meta| &meta.reference))
     }
 
     pub(super) fn extra(&self) -> Option<Arc<str>> {
