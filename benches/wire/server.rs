@@ -27,7 +27,7 @@ pub(crate) struct Flood {
     pub(crate) events: [Event; 2],
 }
 
-/// What its messages are named.
+/// What its messages are named: those that are compared are as long.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub(crate) enum Event {
     Msg,
@@ -194,8 +194,8 @@ pub(crate) fn message(flood: Flood, number: usize) -> String {
     let topic = number * 7919 % flood.topics;
     let event = match flood.events[number % 2] {
         Event::Msg => "msg",
-        Event::Other => "other",
-        Event::Another => "another",
+        Event::Other => "other_message",
+        Event::Another => "another_event",
         Event::PresenceState => "presence_state",
         Event::PresenceDiff => "presence_diff",
     };

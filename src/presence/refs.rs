@@ -1,38 +1,40 @@
-//! The refs of one person, to be looked up.
+//! The refs of metas, to be found again.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use smallvec::SmallVec;
 
 use crate::word::Word;
 
-/// Most have one, and few are sooner compared than hashed; where there are many, none takes longer for it.
-pub(super) struct Refs<'a> {
-    few: SmallVec<[&'a Word; FEW]>,
-    many: Option<HashMap<&'a [u8], usize>>,
+/// Which ref is in which place. A few are looked through one by one; of many, which no server has under one key for
+/// good, looking for all takes little more than their number.
+pub(super) enum Refs<'a> {
+    Few(SmallVec<[&'a Word; FEW]>),
+    Many(BTreeMap<&'a Word, usize>),
 }
 
 const FEW: usize = 8;
 
 impl<'a> Refs<'a> {
-    pub(super) fn new(refs: impl Iterator<Item = &'a Word>) -> Self {
-        let few: SmallVec<[_; FEW]> = refs.collect();
-        // Of one that stands twice the first place counts.
-        let index = || few.iter().enumerate().rev().map(|(place, word)| (word.name().as_bytes(), place)).collect();
-        let many = (few.len() > FEW).then(index);
-        Refs { few, many }
-    }
-
-    pub(super) fn has(&self, word: &Word) -> bool {
-        self.place(word).is_some()
-    }
-
-    /// Where it stands among them.
-    pub(super) fn place(&self, word: &Word) -> Option<usize> {
-        match &self.many {
-            Some(many) => many.get(word.name().as_bytes()).copied(),
-            None => self.few.iter().position(|known| *known == word),
+    pub(super) fn new(refs: impl ExactSizeIterator<Item = &'a Word>) -> Self {
+        if refs.len() <= FEW {
+            return Refs::Few(refs.collect());
         }
+        let mut places = BTreeMap::new();
+        refs.enumerate().for_each(|(place, reference)| _ = *places.entry(reference).or_insert(place));
+        Refs::Many(places)
+    }
+
+    /// The first where it stands.
+    pub(super) fn place(&self, reference: &Word) -> Option<usize> {
+        match self {
+            Refs::Few(refs) => refs.iter().position(|known| *known == reference),
+            Refs::Many(places) => places.get(reference).copied(),
+        }
+    }
+
+    pub(super) fn has(&self, reference: &Word) -> bool {
+        self.place(reference).is_some()
     }
 }
 
@@ -41,14 +43,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn few_and_many_are_found_in_their_places() {
-        for count in [0, 1, FEW, FEW + 1, 1_000] {
-            let words: Vec<_> = (0..count).map(|number| Word::from(&*number.to_string())).collect();
-            let refs = Refs::new(words.iter().chain(&words));
-            for (place, word) in words.iter().enumerate() {
-                assert_eq!(refs.place(word), Some(place));
+    fn few_and_many_are_found_where_they_stand_first() {
+        for count in [0, 1, FEW - 1, FEW, FEW + 1, 1_000] {
+            let refs: Vec<_> = (0..count).map(|number| Word::from(&*(number / 2 * 2).to_string())).collect();
+            let found = Refs::new(refs.iter());
+            for (place, reference) in refs.iter().enumerate() {
+                assert_eq!(found.place(reference), Some(place / 2 * 2));
             }
-            assert!(!refs.has(&Word::from("other")));
+            assert!(!found.has(&Word::from("-1")));
         }
     }
 }

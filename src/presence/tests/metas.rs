@@ -58,3 +58,22 @@ fn fields_beside_the_metas_decode_by_themselves() {
     assert!(bob.json::<Nick>().is_err());
     assert_eq!(bob.json::<Value>().unwrap(), json!({}));
 }
+
+// Law 12
+#[test]
+fn as_many_metas_under_one_key_as_a_server_likes_take_time_for_their_number() {
+    let metas = |first: usize| {
+        let metas: Value = (first..first + 40_000).map(|number| json!({ "phx_ref": number.to_string() })).collect();
+        json!({ "ann": { "metas": metas } })
+    };
+    let start = std::time::Instant::now();
+    let before = present(metas(0));
+    let (same, _) = before.sync_state(metas(0)).unwrap();
+    let (half, _) = same.sync_state(metas(20_000)).unwrap();
+    assert_eq!(half.changes().map(|change| (change.came().len(), change.went().len())).last(), Some((20_000, 20_000)));
+    let (joined, _) = half.sync_diff(diff(metas(40_000), json!({}))).unwrap();
+    let (left, _) = joined.sync_diff(diff(json!({}), metas(10_000))).unwrap();
+    assert_eq!(left.get("ann").unwrap().metas().len(), 30_000);
+    // All of it takes a second, and minutes where each is looked for among all.
+    assert!(start.elapsed().as_secs() < 30, "{:?}", start.elapsed());
+}
