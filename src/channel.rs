@@ -348,6 +348,10 @@ impl Channel {
     }
 
     /// Every join and leave of those present, from now on, in order and without loss: for those who log rather than show.
+    /// Taken late it does not begin with those who are here: the first item of [`presence`](Channel::presence) does. While
+    /// the connection is lost nothing is known; what is different afterwards comes at once, and then a
+    /// [`Synced`](crate::PresenceEvent::Synced).
+    ///
     /// A reader that falls behind by the [bound of a stream](crate::Builder::queue_limits) finds an
     /// [`EventError::Lagged`](crate::EventError::Lagged) in the place of what was lost. It holds the channel joined.
     pub fn presence_events<M: DeserializeOwned + Send + Sync + 'static>(&self) -> PresenceEvents<M> {

@@ -11,7 +11,7 @@ use super::{entry::Entry, people::Step};
 /// a join with the new one and a leave with the old one.
 #[non_exhaustive]
 pub enum PresenceEvent<M> {
-    /// Metas have come.
+    /// Metas have come; those that were known already, too, if a diff tells of them.
     Joined {
         /// Who was here under this key before; none: they came online.
         before: Option<Entry<M>>,

@@ -43,14 +43,15 @@ pub struct Presence<M> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PresenceState {
-    /// The server has not said yet who is here. If it stays so, the server does not push `presence_state` (see
-    /// [`Presence::pending`]).
+    /// The server has not said yet who is here. If it stays so, the channel is not joined (see its
+    /// [`status`](crate::Channel::status)), or the server does not push `presence_state` (see [`Presence::pending`]), or
+    /// its list is larger than a [stream may hold](crate::Builder::queue_limits).
     #[default]
     Awaiting,
     /// It is the server's own list, as far as its messages have come.
     Synced,
-    /// It was, until the connection or the channel was lost, or a message that there was no room for; the server's list
-    /// after the next join replaces it.
+    /// It was, until the connection or the channel was lost, or a message that could not be read or that there was no room
+    /// for. The server's next list, which comes after a join, replaces it: [`rejoin`](crate::Channel::rejoin) asks for one.
     Stale,
     /// The channel was left or closed: it is the last there was.
     Closed,
@@ -88,7 +89,17 @@ impl<M> Presence<M> {
         self.people.get(key.as_ref()).cloned().map(Entry::new)
     }
 
-    /// All of them, in the order of their keys (as bytes).
+    /// All of them, in the order of their keys (as bytes). They come by value: what is borrowed of an entry lives as long as
+    /// you keep that.
+    ///
+    /// ```
+    /// # use phoenix_streams::{Presence, Value};
+    /// # let present = Presence::<Value>::default();
+    /// for entry in &present {
+    ///     let first = entry.metas().first();
+    ///     println!("{}: {first:?}", entry.key());
+    /// }
+    /// ```
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Entry<M>> {
         self.people.iter().cloned().map(Entry::new)
     }
@@ -105,6 +116,9 @@ impl<M> Presence<M> {
 
     /// What is different from what this reader saw before: from its last item of the stream, or from the list that this was
     /// synced from. In the order of the keys. It takes time for what has changed, not for what there is.
+    ///
+    /// Whoever passes over items (by a `watch`, or by [`wait_for`](crate::Latest::wait_for)) asks for
+    /// [`changes_since`](Presence::changes_since) the one they saw.
     pub fn changes(&self) -> impl Iterator<Item = Change<M>> {
         changes(&self.before, &self.people)
     }
@@ -117,16 +131,17 @@ impl<M> Presence<M> {
     /// The list after a `presence_state`, which is the server's own list, and the joins and leaves that lead to it, in
     /// order. This one stays as it is. `phoenix.js`' `Presence.syncState`.
     ///
-    /// A payload is the [payload of a message](crate::Message::payload), or anything that serializes.
+    /// A payload is the [payload of a message](crate::Message::payload), or anything that serializes; JSON that is text
+    /// already is a [`Payload::from_raw`](crate::Payload::from_raw).
     ///
     /// ```
-    /// use phoenix_streams::{Presence, PresenceEvent, Value, json};
+    /// use phoenix_streams::{Payload, Presence, PresenceEvent, Value, json};
     ///
     /// let empty = Presence::<Value>::default();
     /// let (present, events) = empty.sync_state(json!({ "ann": { "metas": [{ "phx_ref": "1" }] } }))?;
     /// assert!(matches!(&events[..], [PresenceEvent::Joined { before: None, .. }, PresenceEvent::Synced]));
-    /// let leaves = json!({ "ann": { "metas": [{ "phx_ref": "1" }] } });
-    /// let (present, events) = present.sync_diff(json!({ "joins": {}, "leaves": leaves }))?;
+    /// let recorded = r#"{"joins":{},"leaves":{"ann":{"metas":[{"phx_ref":"1"}]}}}"#;
+    /// let (present, events) = present.sync_diff(Payload::from_raw(recorded, false))?;
     /// assert!(matches!(&events[..], [PresenceEvent::Left { remaining: None, .. }, PresenceEvent::Synced]));
     /// assert!(present.is_empty());
     /// # Ok::<(), phoenix_streams::DecodeError>(())
@@ -146,8 +161,9 @@ impl<M> Presence<M> {
     /// The list after a `presence_diff`, and the joins and leaves in it that were any, in order. This one stays as it is.
     /// `phoenix.js`' `Presence.syncDiff`.
     ///
-    /// Diffs that come before the first state of a join are to be kept until it has come, and synced then: a
-    /// [stream](crate::Channel::presence) does that.
+    /// Its [state](Presence::state) stays what it was. Diffs that come before the first state of a join are to be kept until
+    /// that has come, and synced then; those of an older join are to be dropped. A [stream](crate::Channel::presence) does
+    /// that, around this.
     ///
     /// # Errors
     /// As [`sync_state`](Presence::sync_state).
@@ -161,6 +177,15 @@ impl<M> Presence<M> {
     fn synced(&self, people: People, state: PresenceState, steps: Vec<Step>) -> (Self, Vec<PresenceEvent<M>>) {
         let events = steps.into_iter().map(PresenceEvent::new).chain([PresenceEvent::Synced]).collect();
         (Presence::new(people, self.people.clone(), state, 0), events)
+    }
+}
+
+impl<M> IntoIterator for &Presence<M> {
+    type Item = Entry<M>;
+    type IntoIter = std::vec::IntoIter<Entry<M>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.list().into_iter()
     }
 }
 
