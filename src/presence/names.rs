@@ -2,12 +2,14 @@
 
 use std::{fmt, sync::Arc};
 
+use crate::serializer::Name;
+
 const STATE: &str = "presence_state";
 const DIFF: &str = "presence_diff";
 
 /// Whether it is an event of presence, by its default name.
-pub(crate) fn is_presence(event: &str) -> bool {
-    matches!(event, STATE | DIFF)
+pub(crate) fn is_presence(event: Name<'_>) -> bool {
+    event == *STATE || event == *DIFF
 }
 
 /// The names of the two events of a presence: each with its default, `presence_state` and `presence_diff`.

@@ -28,7 +28,7 @@ pub(super) enum Tagged<T> {
 pub(super) fn tagged<'a, T: Deserialize<'a>>(message: &'a Message) -> Tagged<T> {
     match T::deserialize(Event(message)) {
         Ok(value) => Tagged::Is(value),
-        Err(Failure::Unknown) if is_presence(message.event()) => Tagged::PassedOver,
+        Err(Failure::Unknown) if is_presence(message.event().into()) => Tagged::PassedOver,
         Err(Failure::PassedOver) => Tagged::PassedOver,
         Err(Failure::Unknown) => Tagged::Unknown,
         Err(Failure::Malformed(error)) => Tagged::Malformed(error),
@@ -94,7 +94,7 @@ impl<'de> Deserializer<'de> for Event<'de> {
         visitor: V,
     ) -> Result<V::Value, Failure> {
         let event = self.0.event();
-        if is_presence(event) && !variants.contains(&event) {
+        if is_presence(event.into()) && !variants.contains(&event) {
             return Err(Failure::PassedOver);
         }
         visitor.visit_enum(self)

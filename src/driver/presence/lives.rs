@@ -1,6 +1,9 @@
 //! The presence logs of a channel, over its lives.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 use super::{Item, Kind, PresenceLog, SeatEnd, Told};
 use crate::{
@@ -19,6 +22,8 @@ pub(crate) struct Lives {
     budget: Arc<Budget>,
     kept: Arc<Budget>,
     logs: Mutex<Logs>,
+    /// Whether any log was ever of other names: most messages need no look at the logs.
+    others: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -30,7 +35,7 @@ struct Logs {
 
 impl Lives {
     pub(crate) fn new(topic: Topic, limit: usize, budget: Arc<Budget>, kept: Arc<Budget>) -> Self {
-        Lives { topic, limit, budget, kept, logs: Mutex::default() }
+        Lives { topic, limit, budget, kept, logs: Mutex::default(), others: AtomicBool::new(false) }
     }
 
     /// The present log of these names, if there is one.
@@ -46,6 +51,9 @@ impl Lives {
         listener: Option<FeedWriter<Told>>,
         leaving: bool,
     ) {
+        if !names.is_default() {
+            self.others.store(true, Ordering::Release);
+        }
         let mut all = self.lock();
         let logs = if leaving { &mut all.next } else { &mut all.present };
         // Of other names nothing is kept for those who may come.
@@ -62,8 +70,12 @@ impl Lives {
 
     /// The logs that want this message. The one of the default names begins with the first that comes.
     pub(in crate::driver) fn wanted(&self, incoming: &Incoming<'_>) -> Vec<(Arc<PresenceLog>, Kind)> {
+        let is_default = is_presence(incoming.event);
+        if !is_default && !self.others.load(Ordering::Acquire) {
+            return Vec::new();
+        }
         let mut logs = self.lock();
-        if is_presence(incoming.event.as_str()) && !logs.present.iter().any(|log| log.names.is_default()) {
+        if is_default && !logs.present.iter().any(|log| log.names.is_default()) {
             let log = self.log(PresenceNames::default());
             logs.present.push(log);
         }
