@@ -356,7 +356,7 @@ impl Fold {
     }
 
     fn tell_all(&mut self, told: Vec<(Told, usize)>) {
-        self.listeners.retain(|listener| !listener.is_abandoned());
+        self.aftermath.ended.extend(self.listeners.extract_if(.., |listener| listener.is_abandoned()));
         for (told, bytes) in told {
             let woken = self.listeners.iter().filter_map(|listener| listener.put(told.clone(), bytes + OVERHEAD));
             self.aftermath.wakers.extend(woken);

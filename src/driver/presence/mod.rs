@@ -11,6 +11,7 @@ mod seat;
 
 use std::{
     collections::VecDeque,
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
@@ -192,12 +193,13 @@ impl PresenceLog {
         queue.seats.retain(|seat| seat.strong_count() > 0);
         queue.seats.push(seat.weak());
         queue.dropped = false;
-        queue.forget_listeners();
+        let gone = queue.take_gone();
         if let Some(listener) = listener {
             self.push(queue, Item::Listen(listener), Charge::default());
         } else {
             drop(queue);
         }
+        drop(gone);
         seat.give(self.clone());
     }
 
@@ -270,9 +272,15 @@ impl Queue {
         self.bytes = 0;
     }
 
-    /// Those that are gone before they were told anything.
-    fn forget_listeners(&mut self) {
-        self.items.retain(|queued| !matches!(&queued.item, Item::Listen(listener) if listener.is_abandoned()));
+    /// Listeners that are gone before they were told anything, to be dropped where nothing is locked: that wakes.
+    fn take_gone(&mut self) -> Vec<Queued> {
+        let is_gone = |queued: &Queued| matches!(&queued.item, Item::Listen(listener) if listener.is_abandoned());
+        if !self.items.iter().any(is_gone) {
+            return Vec::new();
+        }
+        let (gone, kept) = mem::take(&mut self.items).into_iter().partition::<Vec<_>, _>(is_gone);
+        self.items = kept.into();
+        gone
     }
 }
 
