@@ -232,11 +232,13 @@ impl StateSync {
         let after = Arc::new(Person::new(key, &after, extra.clone()));
         if self.steps && !joined.is_empty() {
             let joined = Arc::new(Person::new(key, &joined, extra));
+            self.made += joined.cost();
             self.joins.push(Step::Joined { before: Some(before.clone()), joined });
         }
         let left = beyond(&before, given);
         if self.steps && !left.is_empty() {
             let left = Arc::new(Person::new(key, &left, before.extra.clone()));
+            self.made += left.cost();
             let remaining = (!after.is_empty()).then(|| after.clone());
             self.leaves.push(Step::Left { remaining, left });
         }

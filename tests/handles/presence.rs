@@ -1,5 +1,6 @@
 //! Presence as a stream, over the in-memory transport.
 
+mod held;
 mod malformed;
 mod model;
 mod names;
@@ -9,6 +10,7 @@ mod random;
 mod readers;
 mod rejoining;
 mod states;
+mod wakers;
 
 use std::iter;
 

@@ -145,7 +145,11 @@ impl Fold {
                 self.go_stale();
             }
             Item::NotJoined(cause) => self.tell_all(vec![(Err(EventError::NotJoined(cause)), 0)]),
-            Item::Listen(listener) => self.listeners.push(listener),
+            Item::Listen(listener) => {
+                // Where nothing is told, those that come and go would stay.
+                self.forget_listeners();
+                self.listeners.push(listener);
+            }
             Item::Closed => {
                 self.drop_pending();
                 self.aftermath.ended.append(&mut self.listeners);
@@ -190,6 +194,11 @@ impl Fold {
     #[cfg(test)]
     pub(super) fn is_reading(&self) -> bool {
         self.reading.is_some()
+    }
+
+    #[cfg(test)]
+    pub(super) fn listeners(&self) -> usize {
+        self.listeners.len()
     }
 
     /// How far it has read into a state, in bytes.
@@ -355,8 +364,12 @@ impl Fold {
         (Err(EventError::Decode { message, source }), bytes)
     }
 
-    fn tell_all(&mut self, told: Vec<(Told, usize)>) {
+    fn forget_listeners(&mut self) {
         self.aftermath.ended.extend(self.listeners.extract_if(.., |listener| listener.is_abandoned()));
+    }
+
+    fn tell_all(&mut self, told: Vec<(Told, usize)>) {
+        self.forget_listeners();
         for (told, bytes) in told {
             let woken = self.listeners.iter().filter_map(|listener| listener.put(told.clone(), bytes + OVERHEAD));
             self.aftermath.wakers.extend(woken);

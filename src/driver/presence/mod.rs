@@ -35,6 +35,8 @@ pub(crate) use self::{
 /// What a log holds that nobody reads, in bytes: where a stream is held, and where nobody asked.
 const HELD: usize = 1 << 20;
 const UNASKED: usize = 256 << 10;
+/// What diffs may hold that are more work than is done to make room for them.
+const BEHIND: usize = 4 << 20;
 /// The driver folds twice as much as comes, and this much more.
 const RELIEF: usize = 64 << 10;
 /// What an item is charged on top of its payload.

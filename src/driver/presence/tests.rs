@@ -1,5 +1,9 @@
 //! The log against its bounds, by hand.
 
+mod charges;
+mod listeners;
+mod turns;
+
 use std::fmt::Write;
 
 use bytes::Bytes;
@@ -9,6 +13,7 @@ use crate::{
     payload,
     presence::PresenceState,
     serializer::{Body, Name},
+    streams::feed::{Bounds, Feed, feed},
 };
 
 const BUDGET: usize = 64 << 20;
@@ -52,6 +57,14 @@ impl Bed {
         seat
     }
 
+    /// Who is told all, and may be so many bytes behind.
+    fn listen(&self, limit: usize) -> (Arc<Seat>, Feed<Told>) {
+        let (writer, told) = feed(Bounds { items: usize::MAX, bytes: limit, budget: Some(self.budget.clone()) });
+        let (seat, end) = Seat::new();
+        self.lives.attach(PresenceNames::default(), end, Some(writer), false);
+        (seat, told)
+    }
+
     fn join(&self) {
         self.lives.mark(|| Item::JoinSent);
         self.lives.mark(|| Item::Joined);
@@ -69,6 +82,12 @@ fn list(people: std::ops::Range<usize>) -> String {
         write!(list, r#"{comma}"user:{number}":{{"metas":[{{"phx_ref":"ref:{number}"}}]}}"#).unwrap();
     }
     list + "}"
+}
+
+/// One key, with these metas.
+fn crowd(metas: std::ops::Range<usize>) -> String {
+    let metas: Vec<_> = metas.map(|number| format!(r#"{{"phx_ref":"ref:{number}"}}"#)).collect();
+    format!(r#"{{"all":{{"metas":[{}]}}}}"#, metas.join(","))
 }
 
 fn read(seat: &Seat) -> (PresenceState, usize) {
@@ -211,6 +230,23 @@ fn where_a_socket_may_hold_no_more_the_list_says_so() {
     bed.budget.give_back(rest);
     bed.state(0..12);
     assert_eq!(read(&seat), (PresenceState::Synced, 12));
+}
+
+// Law 10: who left by what was lost must not come by what waited before it.
+#[test]
+fn what_waited_before_a_missed_diff_makes_no_ghost() {
+    let bed = Bed::new(BUDGET);
+    let seat = bed.sit();
+    bed.join();
+    bed.diff(0..1, 0..0);
+    // Other streams hold all there may be.
+    let rest = BUDGET - bed.budget.used();
+    assert!(bed.budget.take(rest));
+    bed.diff(0..0, 0..1);
+    bed.budget.give_back(rest);
+    bed.diff(1..2, 0..0);
+    bed.state(0..0);
+    assert_eq!(read(&seat), (PresenceState::Synced, 1), "what waited behind it came");
 }
 
 #[test]

@@ -91,3 +91,34 @@ async fn what_changes_nothing_is_no_item() {
     state(&mut server, &join, company([("ann", &["1"])])).await;
     assert!(who.next().now_or_never().is_none());
 }
+
+// DEV-18: a server that pushes its list behind `track` broadcasts the diff of that later. `phoenix.js` tells it too.
+#[tokio::test(start_paused = true)]
+async fn a_join_of_what_is_there_already_is_told_and_is_no_item() {
+    let (_peer, mut server, room, mut who, join) = room().await;
+    let mut events = room.presence_events();
+    settle().await;
+    state(&mut server, &join, company([("ann", &["1"])])).await;
+    next(&mut who);
+    assert_eq!(told(&mut events), ["+ann 1", "sync"]);
+    broadcast(&mut server, diff(company([("ann", &["1"])]), json!({}))).await;
+    assert_eq!(told(&mut events), ["+ann 1 (1)", "sync"]);
+    assert!(who.next().now_or_never().is_none());
+}
+
+// Law 10: whoever waits lets other tasks run.
+#[tokio::test(start_paused = true)]
+async fn waiting_for_a_list_reads_a_large_one_in_turns() {
+    let (_peer, mut server, _room, mut who, join) = room().await;
+    let many = (0..20_000).map(|number| (format!("user:{number}"), json!({ "metas": [{ "phx_ref": "1" }] })));
+    state(&mut server, &join, many.collect::<serde_json::Map<_, _>>().into()).await;
+    let is_whole = |present: &Presence<Value>| present.len() == 20_000;
+    let mut polls = 0;
+    let mut waiting = std::pin::pin!(who.wait_for(is_whole));
+    let whole = std::future::poll_fn(|cx| {
+        polls += 1;
+        waiting.as_mut().poll(cx)
+    });
+    assert!(whole.await.is_some_and(|present| present.state() == PresenceState::Synced));
+    assert!(polls > 2, "{polls} polls");
+}

@@ -84,6 +84,18 @@ async fn a_leave_by_the_user_ends_both_streams() {
     assert_eq!(changed(&next(&mut who)), ["joined ann +9 -"]);
 }
 
+// Law 10: while it leaves it hears no broadcasts, so that no list is the server's own.
+#[tokio::test(start_paused = true)]
+async fn a_state_while_it_leaves_is_not_synced() {
+    let (_peer, mut server, room, mut who, join) = room().await;
+    let mut leave = room.leave();
+    assert!((&mut leave).now_or_never().is_none());
+    settle().await;
+    state(&mut server, &join, company([("ann", &["1"])])).await;
+    broadcast(&mut server, diff(json!({}), company([("ann", &["1"])]))).await;
+    assert_eq!(shown(&next(&mut who)), (Awaiting, json!({})));
+}
+
 // DEV-18
 #[tokio::test(start_paused = true)]
 async fn a_close_by_the_server_ends_both_streams() {
