@@ -12,6 +12,7 @@ mod seat;
 use std::{
     collections::VecDeque,
     mem,
+    ops::{Add, Sub},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
@@ -71,6 +72,8 @@ pub(crate) struct PresenceLog {
 struct Queue {
     items: VecDeque<Queued>,
     bytes: usize,
+    /// What the diffs among them hold. A large state is read at the driver's leisure.
+    diffs: usize,
     /// How many have ever come.
     come: u64,
     seats: Vec<Weak<Seat>>,
@@ -150,7 +153,11 @@ impl PresenceLog {
             queue = lock(&self.queue);
         }
         let budget = if asked { &self.budget } else { &self.kept };
-        let charge = if asked || queue.bytes + cost <= UNASKED { Charge::take(budget, cost) } else { None };
+        let fits = match asked {
+            true => kind == Kind::State || queue.diffs + cost <= BEHIND,
+            false => queue.bytes + cost <= UNASKED,
+        };
+        let charge = if fits { Charge::take(budget, cost) } else { None };
         let Some(charge) = charge else {
             if asked {
                 self.push(queue, Item::Missed, Charge::default());
@@ -208,7 +215,7 @@ impl PresenceLog {
     fn push(&self, mut queue: MutexGuard<'_, Queue>, item: Item, charge: Charge) {
         let queued = Queued { number: queue.come, item, charge };
         queue.come += 1;
-        queue.bytes += queued.weight();
+        queue.count(&queued, Add::add);
         queue.items.push_back(queued);
         let seats: Vec<_> = queue.seats.iter().filter_map(Weak::upgrade).collect();
         drop(queue);
@@ -249,7 +256,7 @@ impl PresenceLog {
                 return false;
             }
             let Some(next) = queue.items.pop_front() else { return true };
-            queue.bytes -= next.weight();
+            queue.count(&next, Sub::sub);
             drop(queue);
             left = left.saturating_sub(OVERHEAD);
             fold.take(next.item, next.charge, &mut left);
@@ -269,9 +276,16 @@ impl Queue {
         self.seats.iter().any(|seat| seat.strong_count() > 0)
     }
 
+    fn count(&mut self, queued: &Queued, with: impl Fn(usize, usize) -> usize) {
+        self.bytes = with(self.bytes, queued.weight());
+        if matches!(queued.item, Item::Diff(_)) {
+            self.diffs = with(self.diffs, queued.weight());
+        }
+    }
+
     fn clear(&mut self) {
         self.items.clear();
-        self.bytes = 0;
+        (self.bytes, self.diffs) = (0, 0);
     }
 
     /// Listeners that are gone before they were told anything, to be dropped where nothing is locked: that wakes.
