@@ -15,7 +15,7 @@ use crate::{
     core::{ChannelId, IdMap},
     error::{JoinError, NotJoined},
     message::{LastSeen, Reply, Topic},
-    presence::PresenceNames,
+    presence::{PresenceNames, is_presence},
     serializer::{Incoming, Name},
     status::ChannelStatus,
     streams::feed::FeedWriter,
@@ -49,8 +49,20 @@ struct Route {
     /// Those who watch how its joins come out.
     joins: Vec<FeedWriter<Result<Reply, JoinError>>>,
     presence: Arc<Lives>,
+    heed: Heed,
     /// The closure that says what a join sends, and what it is told.
     asked: Option<Box<Asked>>,
+}
+
+/// Which messages the logs of presence may want: most need no look at them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heed {
+    /// None before the next join.
+    Nothing,
+    /// Those of the default names.
+    Presence,
+    /// There were readers of other names.
+    All,
 }
 
 #[derive(Debug)]
@@ -83,6 +95,7 @@ impl Routes {
             topic,
             joins: Vec::new(),
             presence,
+            heed: Heed::Presence,
             asked: None,
         };
         self.channels.insert(channel, route);
@@ -129,7 +142,18 @@ impl Routes {
             touch(&mut self.streams, &mut self.touched, key, incoming);
         }
         if !self.logs.is_empty() {
-            self.logs.retain(|(log, kind)| log.append(*kind, incoming));
+            self.log(channel, incoming);
+        }
+    }
+
+    /// Hands a message to the logs that want it. Where none is asked for, they may want no more.
+    fn log(&mut self, channel: ChannelId, incoming: &Incoming<'_>) {
+        self.logs.retain(|(log, kind)| log.append(*kind, incoming));
+        if self.logs.is_empty()
+            && let Some(route) = self.channels.get_mut(&channel)
+            && route.heed == Heed::Presence
+        {
+            route.heed = Heed::Nothing;
         }
     }
 
@@ -140,7 +164,9 @@ impl Routes {
         self.unsettle();
         let Some(route) = self.channels.get_mut(&channel) else { return };
         self.wanted.extend(route.wanted(incoming));
-        self.logs = route.presence.wanted(incoming);
+        if route.heeds(incoming) {
+            self.logs = route.presence.wanted(incoming);
+        }
         if let Some(asked) = &mut route.asked {
             asked.received.note(&route.topic, incoming);
         } else if incoming.header > 0 {
@@ -225,14 +251,18 @@ impl Routes {
         listener: Option<FeedWriter<Told>>,
     ) {
         self.unsettle();
-        let Some(route) = self.channels.get(&channel) else { return };
+        let Some(route) = self.channels.get_mut(&channel) else { return };
+        route.heed = if names.is_default() && route.heed != Heed::All { Heed::Presence } else { Heed::All };
         route.presence.attach(names, seat, listener, route.leaving);
     }
 
     pub(super) fn join_sent(&mut self, channel: ChannelId) {
         // A log that was full keeps what comes from here on.
         self.unsettle();
-        if let Some(route) = self.channels.get(&channel) {
+        if let Some(route) = self.channels.get_mut(&channel) {
+            if route.heed == Heed::Nothing {
+                route.heed = Heed::Presence;
+            }
             route.presence.mark(|| Item::JoinSent);
         }
     }
@@ -309,6 +339,14 @@ impl Drop for Route {
 }
 
 impl Route {
+    fn heeds(&self, incoming: &Incoming<'_>) -> bool {
+        match self.heed {
+            Heed::Nothing => false,
+            Heed::Presence => is_presence(incoming.event),
+            Heed::All => true,
+        }
+    }
+
     /// The streams of this message.
     fn wanted(&self, incoming: &Incoming<'_>) -> impl Iterator<Item = &usize> {
         // The protocol's own names under a join are no messages; broadcast, they are an application's (C-27).

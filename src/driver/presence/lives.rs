@@ -1,9 +1,6 @@
 //! The presence logs of a channel, over its lives.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Item, Kind, PresenceLog, SeatEnd, Told};
 use crate::{
@@ -22,8 +19,6 @@ pub(crate) struct Lives {
     budget: Arc<Budget>,
     kept: Arc<Budget>,
     logs: Mutex<Logs>,
-    /// Whether any log was ever of other names: most messages need no look at the logs.
-    others: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -35,7 +30,7 @@ struct Logs {
 
 impl Lives {
     pub(crate) fn new(topic: Topic, limit: usize, budget: Arc<Budget>, kept: Arc<Budget>) -> Self {
-        Lives { topic, limit, budget, kept, logs: Mutex::default(), others: AtomicBool::new(false) }
+        Lives { topic, limit, budget, kept, logs: Mutex::default() }
     }
 
     /// The present log of these names, if there is one.
@@ -51,9 +46,6 @@ impl Lives {
         listener: Option<FeedWriter<Told>>,
         leaving: bool,
     ) {
-        if !names.is_default() {
-            self.others.store(true, Ordering::Release);
-        }
         let mut all = self.lock();
         let logs = if leaving { &mut all.next } else { &mut all.present };
         // Of other names nothing is kept for those who may come.
@@ -70,12 +62,8 @@ impl Lives {
 
     /// The logs that want this message. The one of the default names begins with the first that comes.
     pub(in crate::driver) fn wanted(&self, incoming: &Incoming<'_>) -> Vec<(Arc<PresenceLog>, Kind)> {
-        let is_default = is_presence(incoming.event);
-        if !is_default && !self.others.load(Ordering::Acquire) {
-            return Vec::new();
-        }
         let mut logs = self.lock();
-        if is_default && !logs.present.iter().any(|log| log.names.is_default()) {
+        if is_presence(incoming.event) && !logs.present.iter().any(|log| log.names.is_default()) {
             let log = self.log(PresenceNames::default());
             logs.present.push(log);
         }
