@@ -30,7 +30,7 @@ pub enum PresenceEvent<M> {
     /// there on each join and leave is one as it happens.
     Synced,
     /// The list is not the server's own from here on: the connection or the channel is lost, or a message. Who came and
-    /// went before the next joins and leaves is not known.
+    /// went before the next joins and leaves is not known. (Where a message could not be read, what can be is told on.)
     Stale,
 }
 

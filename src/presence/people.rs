@@ -275,9 +275,9 @@ impl StateSync {
         self.at + self.work
     }
 
-    /// What the list would hold, so far.
+    /// What the list would hold, as far as it was read.
     pub(crate) fn cost(&self) -> usize {
-        self.after.cost
+        self.after.cost - self.unseen.cost
     }
 
     /// What it holds beside the list before.

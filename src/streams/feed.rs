@@ -132,8 +132,10 @@ impl<T> Drop for Feed<T> {
         let bytes = std::mem::take(&mut state.bytes);
         state.bounds.give_back(bytes);
         let left = std::mem::take(&mut state.items);
+        // Nobody is to be woken for it any more.
+        let reader = state.reader.take();
         drop(state);
-        drop(left);
+        drop((left, reader));
     }
 }
 

@@ -70,6 +70,10 @@ impl Share {
         match log.read(TURN, then) {
             Some(snapshot) => {
                 self.then = None;
+                // Its wake has gone into this turn.
+                if log.now() > then {
+                    cx.waker().wake_by_ref();
+                }
                 Poll::Ready(snapshot)
             }
             None => {

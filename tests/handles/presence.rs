@@ -10,6 +10,7 @@ mod random;
 mod readers;
 mod rejoining;
 mod states;
+mod turns;
 mod wakers;
 
 use std::iter;

@@ -3,8 +3,11 @@
 //! It follows the joins: diffs before the state of the present join are held until that has come, and those of an older
 //! join are dropped, since the state that is to come has them in it already (DEV-17).
 
+mod waited;
+
 use std::{collections::VecDeque, mem, sync::Arc, task::Waker};
 
+use self::waited::Waited;
 use super::{Charge, Item, OVERHEAD, Said, Told};
 use crate::{
     driver::queue::Budget,
@@ -16,7 +19,8 @@ use crate::{
     streams::feed::FeedWriter,
 };
 
-/// What diffs that wait for a state may hold, in bytes. The oldest are dropped: a state has them in it, if it comes.
+/// What diffs that wait for a state may hold, in bytes. The oldest are dropped; that a state has them in it is likely,
+/// and not sure.
 const PENDING: usize = 1 << 20;
 /// What a byte of a diff may add to what a list holds: somebody without metas takes 15 of them.
 const MOST: usize = 16;
@@ -39,16 +43,32 @@ pub(super) struct Fold {
     pending_bytes: usize,
     warned: bool,
     /// A large state on its way in.
-    reading: Option<Box<(StateSync, Charge)>>,
+    reading: Option<Box<Reading>>,
     listeners: Vec<FeedWriter<Told>>,
     /// What is to be done once this is not locked any more.
     aftermath: Aftermath,
     /// Nothing is heard before the next join.
     deaf: bool,
+    /// A diff was lost that the state to come may not have in it.
+    gap: bool,
     limit: usize,
     budget: Arc<Budget>,
     /// For the list itself.
     charged: usize,
+}
+
+/// A list on its way in.
+#[derive(Debug)]
+enum Reading {
+    State(StateSync, Charge),
+    Waited(Waited),
+}
+
+/// What a turn of reading a state came to.
+enum Read {
+    On(StateSync),
+    All(Waited),
+    Nothing,
 }
 
 /// Who is to be woken, and whose end is to be dropped, which wakes too: whoever is woken may read at once.
@@ -91,6 +111,7 @@ impl Fold {
             listeners: Vec::new(),
             aftermath: Aftermath::default(),
             deaf: false,
+            gap: false,
             limit,
             budget,
             charged: 0,
@@ -106,10 +127,16 @@ impl Fold {
         Snapshot { people, state, pending, version: self.version }
     }
 
-    /// Nobody asked, and it was too much to keep: as if nothing had come.
-    pub(super) fn forget(&mut self) {
+    /// Nobody reads what is on its way in, and another list will come.
+    pub(super) fn give_up_reading(&mut self) {
         self.reading = None;
         self.drop_pending();
+        self.charge(self.people.cost());
+    }
+
+    /// Nobody asked, and it was too much to keep: as if nothing had come.
+    pub(super) fn forget(&mut self) {
+        self.give_up_reading();
         self.awaiting = true;
         self.set(People::default(), PresenceState::Awaiting);
     }
@@ -121,7 +148,7 @@ impl Fold {
             Item::State(_) | Item::Diff(_) if self.deaf => {}
             Item::State(state) => {
                 let sync = StateSync::new(&self.people, state, !self.listeners.is_empty());
-                self.reading = Some(Box::new((sync, charge)));
+                self.reading = Some(Box::new(Reading::State(sync, charge)));
             }
             Item::Diff(diff) if self.awaiting => self.hold(diff, charge),
             Item::Diff(diff) => {
@@ -139,7 +166,10 @@ impl Fold {
             }
             // Until here they may have been of an older join, whose messages come up to its end. The state is made behind
             // both, with all of them in it (C-39).
-            Item::Joined | Item::OlderEnded => self.drop_pending(),
+            Item::Joined | Item::OlderEnded => {
+                self.gap = false;
+                self.drop_pending();
+            }
             Item::Lost => {
                 self.deaf = true;
                 self.go_stale();
@@ -158,37 +188,86 @@ impl Fold {
         }
     }
 
-    /// Reads on in a state, as far as what is left allows; whether it is done with it.
+    /// Reads on in a state and in what waited for it, as far as what is left allows; whether it is done with them.
     pub(super) fn advance(&mut self, left: &mut usize) -> bool {
-        let Some(reading) = &mut self.reading else { return true };
-        let (sync, _) = &mut **reading;
+        match self.reading.take().map(|reading| *reading) {
+            None => true,
+            Some(Reading::State(sync, charge)) => match self.read(sync, left) {
+                Read::On(sync) => {
+                    self.reading = Some(Box::new(Reading::State(sync, charge)));
+                    false
+                }
+                Read::All(waited) => self.replay(waited, left),
+                Read::Nothing => true,
+            },
+            Some(Reading::Waited(waited)) => self.replay(waited, left),
+        }
+    }
+
+    fn read(&mut self, mut sync: StateSync, left: &mut usize) -> Read {
         let before = sync.progress();
         let read = sync.advance(*left);
         *left = left.saturating_sub(sync.progress() - before);
-        let (cost, held) = (sync.cost(), sync.held());
+        // Until it is done both lists are held.
+        let fits = sync.cost() <= self.limit && self.charge(self.people.cost() + sync.held());
         match read {
-            // Until it is done both lists are held.
-            Ok(false) if cost <= self.limit && self.charge(self.people.cost() + held) => return false,
-            Ok(false) => {
-                log::presence_too_large(&self.topic, self.limit);
-                self.reading = None;
-                self.miss();
-            }
-            Ok(true) => {
-                if let Some(reading) = self.reading.take() {
-                    self.state(reading.0);
-                }
-            }
             Err(error) => {
-                if let Some(reading) = self.reading.take() {
-                    let told = self.undecodable(reading.0.state(), self.names.state_event().into(), error);
-                    self.charge(self.people.cost());
-                    self.tell_all(vec![told]);
-                    self.go_stale();
+                let told = self.undecodable(sync.state(), self.names.state_event().into(), error);
+                self.charge(self.people.cost());
+                self.tell_all(vec![told]);
+                self.go_stale();
+                Read::Nothing
+            }
+            Ok(_) if !fits => {
+                self.refuse();
+                Read::Nothing
+            }
+            Ok(false) => Read::On(sync),
+            Ok(true) => {
+                let (people, steps) = sync.finish();
+                Read::All(Waited::new(people, steps, !self.gap))
+            }
+        }
+    }
+
+    /// A state was read: it is the list, once the diffs that waited for it are in it as well.
+    fn replay(&mut self, mut waited: Waited, left: &mut usize) -> bool {
+        while let Some((diff, _charge)) = self.pending.pop_front() {
+            let len = diff.as_bytes().len();
+            self.pending_bytes -= len + OVERHEAD;
+            let mut told = Vec::new();
+            let effect = self.diff(&mut waited.people, &diff, &mut told);
+            let work = waited.follow(effect, told);
+            if waited.told_bytes() > self.limit {
+                waited.give_up_telling();
+            }
+            *left = left.saturating_sub(len + work);
+            if *left == 0 && !self.pending.is_empty() {
+                if waited.people.cost() > self.limit || !self.charge(self.people.cost() + waited.held()) {
+                    self.refuse();
+                    return true;
                 }
+                self.reading = Some(Box::new(Reading::Waited(waited)));
+                return false;
+            }
+        }
+        let (people, told, is_whole) = waited.finish();
+        self.awaiting = false;
+        if self.put(people, told) {
+            self.set(self.people.clone(), PresenceState::Synced);
+            if !is_whole {
+                self.go_stale();
             }
         }
         true
+    }
+
+    /// A list that there is no room for: the next one may fit.
+    fn refuse(&mut self) {
+        log::presence_too_large(&self.topic, self.limit);
+        let gap = self.gap;
+        self.miss();
+        self.gap = gap;
     }
 
     #[cfg(test)]
@@ -204,27 +283,9 @@ impl Fold {
     /// How far it has read into a state, in bytes.
     #[cfg(test)]
     pub(super) fn progress(&self) -> usize {
-        self.reading.as_ref().map_or(0, |reading| reading.0.progress())
-    }
-
-    /// A state was read: it is the list, and behind it come the diffs that waited for it.
-    fn state(&mut self, sync: StateSync) {
-        let (mut people, steps) = sync.finish();
-        if !self.has_room(&people) {
-            return self.miss();
-        }
-        self.awaiting = false;
-        let mut told: Vec<_> = steps.into_iter().map(step_told).collect();
-        let mut all_read = true;
-        for (diff, _charge) in mem::take(&mut self.pending) {
-            all_read &= self.diff(&mut people, &diff, &mut told).is_some();
-        }
-        self.pending_bytes = 0;
-        if self.put(people, told) {
-            self.set(self.people.clone(), PresenceState::Synced);
-            if !all_read {
-                self.go_stale();
-            }
+        match self.reading.as_deref() {
+            Some(Reading::State(sync, _)) => sync.progress(),
+            _ => 0,
         }
     }
 
@@ -240,6 +301,7 @@ impl Fold {
             match self.diff(&mut people, diff, &mut told) {
                 Some(effect) => {
                     *left = left.saturating_sub(effect.work);
+                    let people = if effect.changed { people } else { self.people.clone() };
                     self.put(people, told);
                 }
                 None => {
@@ -284,6 +346,7 @@ impl Fold {
         self.pending_bytes += diff.as_bytes().len() + OVERHEAD;
         self.pending.push_back((diff, charge));
         while self.pending_bytes > PENDING && self.pending.len() > 1 {
+            self.gap = true;
             if let Some((oldest, _)) = self.pending.pop_front() {
                 self.pending_bytes -= oldest.as_bytes().len() + OVERHEAD;
             }
@@ -308,6 +371,8 @@ impl Fold {
 
     /// Something of the list is not known. What comes now would be folded into a wrong one.
     fn miss(&mut self) {
+        // A list may be read at the server before a diff and pushed behind it.
+        self.gap |= self.awaiting;
         self.awaiting = true;
         // Those who leave by what is lost must not come by what waited before it.
         self.drop_pending();

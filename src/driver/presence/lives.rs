@@ -49,7 +49,8 @@ impl Lives {
         let mut all = self.lock();
         let logs = if leaving { &mut all.next } else { &mut all.present };
         // Of other names nothing is kept for those who may come.
-        logs.retain(|log| log.names.is_default() || log.names == names || log.is_asked());
+        let is_over = |log: &mut Arc<PresenceLog>| !(log.names.is_default() || log.names == names || log.is_asked());
+        let over: Vec<_> = logs.extract_if(.., is_over).collect();
         let found = logs.iter().find(|log| log.names == names).cloned();
         let log = found.unwrap_or_else(|| {
             let log = self.log(names);
@@ -57,6 +58,7 @@ impl Lives {
             log
         });
         drop(all);
+        drop(over);
         log.attach(seat, listener);
     }
 

@@ -164,8 +164,9 @@ impl PresenceLog {
                 return true;
             }
             queue.dropped = true;
-            queue.clear();
+            let cleared = queue.clear();
             drop(queue);
+            drop(cleared);
             self.fold(Fold::forget);
             return false;
         };
@@ -182,8 +183,12 @@ impl PresenceLog {
             match item {
                 // The list that is to come needs nothing of what came before it.
                 Item::JoinSent => {
-                    queue.clear();
+                    let cleared = queue.clear();
                     queue.dropped = false;
+                    drop(queue);
+                    drop(cleared);
+                    self.fold(Fold::give_up_reading);
+                    queue = lock(&self.queue);
                 }
                 Item::NotJoined(_) => return,
                 _ => {}
@@ -283,9 +288,10 @@ impl Queue {
         }
     }
 
-    fn clear(&mut self) {
-        self.items.clear();
+    /// Takes all out, to be dropped where nothing is locked: that wakes.
+    fn clear(&mut self) -> VecDeque<Queued> {
         (self.bytes, self.diffs) = (0, 0);
+        mem::take(&mut self.items)
     }
 
     /// Listeners that are gone before they were told anything, to be dropped where nothing is locked: that wakes.

@@ -2,6 +2,7 @@
 
 mod charges;
 mod listeners;
+mod over;
 mod turns;
 
 use std::fmt::Write;
@@ -211,7 +212,7 @@ fn diffs_without_a_state_are_held_to_a_bound() {
     assert!(now.pending > 1_000 && now.pending < 50_000, "{} pending", now.pending);
     assert!(bed.used() < 4 * HELD, "{} bytes", bed.used());
     bed.state(0..50_000 - now.pending);
-    assert_eq!(read(&seat), (PresenceState::Synced, 50_000));
+    assert_eq!(read(&seat), (PresenceState::Stale, 50_000));
     drop((seat, bed.lives));
     assert_eq!((bed.budget.used(), bed.kept.used()), (0, 0));
 }
@@ -246,7 +247,7 @@ fn what_waited_before_a_missed_diff_makes_no_ghost() {
     bed.budget.give_back(rest);
     bed.diff(1..2, 0..0);
     bed.state(0..0);
-    assert_eq!(read(&seat), (PresenceState::Synced, 1), "what waited behind it came");
+    assert_eq!(read(&seat), (PresenceState::Stale, 1), "what waited behind it came; what was lost may be missing");
 }
 
 #[test]
