@@ -1,4 +1,4 @@
-//! A list on its way in, whose state was read: the diffs that waited for it follow one by one.
+//! A list whose state was read, with what is to be told of it, while the diffs that waited for it follow.
 
 use super::{Told, step_told};
 use crate::{
