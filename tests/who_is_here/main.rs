@@ -48,6 +48,8 @@ async fn eve_among_others(server: &Server) -> (Terminal, Channel, Channel) {
     let bob = enter(server, "bob", "phone", "busy").await;
     let mut eve = start(&[server.url(), "room:lobby", "eve"], &[], USUAL);
     eve.shows(&["3 here"]).await;
+    // The list may come before the status has been looked at.
+    eve.shows(&["room:lobby, as eve", "connected"]).await;
     (eve, ann, bob)
 }
 
